@@ -1,0 +1,27 @@
+// A child `git`, for what libgit2 cannot or must not do: the first checkout of a slot, worktree
+// bookkeeping, anything over a network. Scrubbed environment, hooks, fsmonitor and prompts off,
+// killed at its deadline. Blocks; thread: git pool, or main before the loop runs.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <remora/core/result.hpp>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace remora::git {
+
+struct command_output {
+  int exit_code = 0;
+  std::string out;
+  std::string err;  ///< the last 4 KiB
+};
+
+/// Runs `git` + `args` in `cwd`. A non-zero exit is not an error here.
+/// Errors: errc::environment (no git), errc::timed_out, errc::stopped, errno.
+result<command_output> run_git(const std::filesystem::path& cwd,
+                               const std::vector<std::string>& args,
+                               std::chrono::milliseconds deadline, std::stop_token stop = {});
+
+}  // namespace remora::git

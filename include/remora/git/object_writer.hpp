@@ -1,0 +1,56 @@
+// Writes objects, and knows which of those that a checkpoint names are durable.
+//
+// An object counts as durable only if this writer wrote it and `barrier` returned, or it is
+// reachable from a root. Whatever else is named (a blob that the database already had, an agent's
+// own commit) was written by somebody's git, which does not sync: `barrier` syncs its loose file or
+// pack, and the directory, once; above 64 such files by one `syncfs` (design.md §4; without it an
+// acknowledged checkpoint lost exactly what the agent had staged and committed, 4 of 4 power cuts).
+//
+// Thread: that of its repository. Cost: one hash and, for new objects, one loose object file.
+#pragma once
+
+#include <remora/git/repository.hpp>
+#include <unordered_set>
+
+namespace remora::git {
+
+class object_writer {
+ public:
+  explicit object_writer(repository& repo);
+  object_writer(const object_writer&) = delete;
+  object_writer& operator=(const object_writer&) = delete;
+  ~object_writer();
+
+  result<oid> blob(std::string_view bytes);
+  /// The bytes of `fd` from its start, `size` of them, streamed: constant memory.
+  /// Errors: errc::vanished if the file holds fewer (it is being written; the caller tries again).
+  result<oid> blob_from(int fd, std::uint64_t size);
+  /// Entries in any order; empty is allowed (the empty tree).
+  result<oid> tree(std::vector<tree_entry> entries);
+  result<oid> commit(const oid& tree, std::span<const oid> parents, const signature& who,
+                     std::string_view message);
+
+  /// `id` is reachable from something durable: never synced by us.
+  void trust(const oid& id);
+  bool is_durable(const oid& id) const;
+  /// `id` (one object) was written by somebody else and is about to be named by us.
+  void adopt(const oid& id);
+  /// Every object reachable from commit `tip` and not from `durable_base` is adopted (an agent's
+  /// commits).
+  result<void> adopt_commits(const oid& tip, const oid& durable_base);
+
+  /// After success everything written or adopted so far survives a power cut.
+  /// Errors: errno of the sync; then nothing of it counts as durable, and a retry writes anew.
+  result<void> barrier();
+
+  std::uint64_t bytes_written() const noexcept;
+
+ private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+/// Once, at a run's start: everything in the object database so far is made durable (`syncfs`).
+result<void> sync_object_database(const repository& repo);
+
+}  // namespace remora::git

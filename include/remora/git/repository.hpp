@@ -1,0 +1,129 @@
+// One open git repository: objects and refs, through libgit2, opened by a trusted path.
+//
+// Thread: a `repository` belongs to one thread at a time; other threads `reopen()`. All calls
+// block. Refs are changed by compare-and-swap only and are durable on return
+// (GIT_OPT_ENABLE_FSYNC_GITDIR; faults.md §0 measured that libgit2 loses refs without it, and that
+// it must be set before the first open). No hook, filter, signing program or credential helper ever
+// runs here.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <remora/git/oid.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+struct git_repository;
+struct git_odb;
+
+namespace remora::git {
+
+/// Must run before any thread or repository uses libgit2. Idempotent. Thread: main.
+void initialise();
+
+enum class mode : std::uint32_t {
+  directory = 0040000,
+  file = 0100644,
+  executable = 0100755,
+  symlink = 0120000,
+  commit = 0160000,
+};
+
+struct tree_entry {
+  std::string name;
+  oid id;
+  git::mode mode{};
+};
+
+struct signature {
+  std::string name;
+  std::string email;
+  std::int64_t seconds = 0;  ///< since the epoch
+  int offset_minutes = 0;
+};
+
+/// `remora <remora@localhost>` at `seconds`, UTC.
+signature remora_signature(std::int64_t seconds);
+
+struct commit_info {
+  oid tree;
+  std::vector<oid> parents;
+  signature author;
+  std::string message;
+};
+
+struct ref_info {
+  std::string name;
+  oid target;
+};
+
+class repository {
+ public:
+  /// `path`: anything inside the user's checkout, or a git directory; found as git does.
+  /// Errors: errc::repository, with what to do (no repository, unknown extension, foreign owner).
+  static result<repository> discover(const std::filesystem::path& path);
+  /// The same repository for another thread, by its git directory: nothing is searched for.
+  result<repository> reopen() const;
+
+  repository(repository&&) noexcept;
+  repository& operator=(repository&&) noexcept;
+  ~repository();
+
+  const std::filesystem::path& common_dir() const noexcept;  ///< shared by all worktrees
+  const std::filesystem::path& git_dir() const noexcept;     ///< of the checkout that was named
+  /// The checkout that was named; nothing for a bare repository.
+  const std::optional<std::filesystem::path>& work_dir() const noexcept;
+  /// A name for people and directories: the checkout's or bare directory's name without `.git`.
+  std::string name() const;
+
+  // --- names ---
+  /// Peels to a commit. Errors: errc::usage (unknown, unborn HEAD; the text says which).
+  result<oid> resolve_commit(std::string_view spec) const;
+  /// The branch HEAD points at (`refs/heads/…`), or nothing when detached.
+  std::optional<std::string> head_ref() const;
+  /// Of `user.name` and `user.email`, now; remora's own where they are not set.
+  signature user_signature() const;
+  /// True if the checkout has changes against HEAD (tracked files, or untracked ones that are not
+  /// ignored).
+  result<bool> is_dirty() const;
+
+  // --- objects ---
+  bool exists(const oid& id) const;
+  result<std::string> read_blob(const oid& id) const;
+  result<std::vector<tree_entry>> read_tree(const oid& id) const;
+  result<commit_info> read_commit(const oid& id) const;
+  /// The entry at `path` below `tree`, or nothing.
+  result<std::optional<tree_entry>> find(const oid& tree, std::string_view path) const;
+  /// Content of the blob at `path` below `tree`, or nothing.
+  result<std::optional<std::string>> read_path(const oid& tree, std::string_view path) const;
+  result<bool> is_ancestor(const oid& ancestor, const oid& descendant) const;
+  /// Commits reachable from `tip`, not from `base`, newest first; at most `limit`.
+  result<std::vector<oid>> commits_between(const oid& base, const oid& tip,
+                                           std::size_t limit) const;
+
+  // --- refs ---
+  /// Nothing where the ref does not exist. Errors: errc::corrupt (zero bytes, not an id).
+  result<std::optional<oid>> read_ref(const std::string& name) const;
+  /// All below `prefix` (`refs/remora/runs/`), sorted by name.
+  result<std::vector<ref_info>> list_refs(const std::string& prefix) const;
+  /// Sets `name` to `to` if it is `from` (zero: does not exist). Durable on return. A locked ref is
+  /// retried for at most a second. Errors: errc::ref_moved, errc::repository (a name clash), errno.
+  result<void> swap_ref(const std::string& name, const oid& from, const oid& to);
+  /// Deletes `name` if it is `from`. Absent already: success. Errors: as `swap_ref`.
+  result<void> delete_ref(const std::string& name, const oid& from);
+
+  git_repository* raw() const noexcept;  ///< for this room only
+  git_odb* odb() const noexcept;         ///< for this room only
+
+ private:
+  struct impl;
+  explicit repository(std::unique_ptr<impl>);
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace remora::git

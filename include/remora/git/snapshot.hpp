@@ -1,0 +1,66 @@
+// Takes exact snapshots of one worktree. An own walk on directory descriptors, raw blobs, an own
+// stat cache; `git_index_add_all` is unfit: it aborts on one bad path, drops long paths silently,
+// records sparse files as deleted and hangs on a FIFO (faults.md §0, line 8). Never fails because
+// of one path: what cannot be taken is written down. The worktree and its git directory are
+// agent-writable: they are read by descriptors, one component at a time, O_NOFOLLOW|O_NONBLOCK, and
+// never opened as a repository.
+#pragma once
+
+#include <chrono>
+#include <remora/git/manifest.hpp>
+#include <remora/git/object_writer.hpp>
+#include <remora/git/worktree.hpp>
+#include <stop_token>
+
+namespace remora::git {
+
+struct snapshot {
+  oid tree;  ///< the files
+  git::manifest manifest;
+  head_state head;
+  index_state index;
+  std::vector<std::pair<std::string, std::string>>
+      operation;  ///< files of a merge, rebase, … in progress: name below the git directory, bytes
+  std::vector<oid>
+      stashes;  ///< the entries of the shared stash that were made on this task's branch
+  std::uint64_t files_scanned = 0;
+  std::uint64_t files_read = 0;  ///< of them, opened and hashed
+};
+
+struct snapshot_rules {
+  std::vector<std::string> include;  ///< ignored paths to carry (gitignore patterns)
+  std::uint64_t max_file_bytes = 100ull
+                                 << 20;  ///< a larger new or changed file is left out, written down
+  std::string branch;  ///< the task's own branch, `refs/heads/…`: whose stash entries are ours
+};
+
+/// One per worktree; keeps the stat cache (path → identity, size, times → id) between snapshots.
+/// Thread: one at a time. Memory: about 100 bytes a file.
+class snapshotter {
+ public:
+  /// `base`: the commit that was checked out. The cache is seeded from a private copy of the
+  /// worktree's own index where that can be read; a path that did not change since checkout is then
+  /// never read.
+  static result<snapshotter> open(const repository& repo, worktree tree, const oid& base,
+                                  snapshot_rules rules);
+
+  snapshotter(snapshotter&&) noexcept;
+  snapshotter& operator=(snapshotter&&) noexcept;
+  ~snapshotter();
+
+  /// Writes blobs and trees through `objects` (its barrier is the caller's).
+  /// Stop: checked between files; errc::stopped, nothing is published.
+  /// Errors: errc::vanished (the worktree is gone: never an "all deleted" snapshot), errno of the
+  /// object database (disk full). A path that was captured before stays captured while it exists,
+  /// even if it becomes ignored.
+  result<snapshot> take(const repository& repo, object_writer& objects, std::stop_token stop);
+
+  const worktree& tree() const noexcept;
+
+ private:
+  struct impl;
+  explicit snapshotter(std::unique_ptr<impl>);
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace remora::git

@@ -1,0 +1,54 @@
+// Worktrees of the user's repository: made, found healthy, removed. Everything that writes git's
+// worktree bookkeeping runs under `<common dir>/remora/lock`: concurrent `git worktree add` races.
+// Blocks; thread: git pool.
+#pragma once
+
+#include <remora/git/repository.hpp>
+#include <stop_token>
+
+namespace remora::git {
+
+struct worktree {
+  std::filesystem::path root;     ///< its files
+  std::filesystem::path git_dir;  ///< `<common dir>/worktrees/<name>`, as git made it; never read
+                                  ///< from `root/.git` again
+  dev_t device = 0;               ///< identity of `root` when it was made or opened
+  ino_t inode = 0;
+};
+
+/// What `git worktree add --no-track -b BRANCH root commit` gives, then locked against pruning.
+/// Half-made branch and directory are removed on failure.
+/// Errors: errc::repository with git's own words, errc::timed_out.
+result<worktree> add_worktree(const repository& repo, const std::filesystem::path& root,
+                              const std::string& branch, const oid& commit, std::stop_token stop);
+
+/// The worktree at `root`, if git's bookkeeping and the directory still agree.
+/// Errors: errc::vanished.
+result<worktree> open_worktree(const repository& repo, const std::filesystem::path& root);
+
+/// errc::vanished unless `root` is still the directory that was opened, not empty of its `.git`,
+/// and its `.git` still points at `git_dir`.
+result<void> check_worktree(const worktree& tree);
+
+/// Removes directory and bookkeeping, whatever state they are in. Absent already: success.
+/// Only below a directory that remora made: refuses a `root` without our bookkeeping.
+result<void> remove_worktree(const repository& repo, const std::filesystem::path& root);
+
+/// The `*.lock` files that dead processes left in the worktree's own git directory, and its
+/// branch's lock. Only once the process tree is proven empty (G21). Returns what it removed.
+result<std::vector<std::string>> remove_stale_locks(const repository& repo, const worktree& tree,
+                                                    const std::string& branch);
+
+/// Copies ignored paths (files or directories, relative, no `..`) from the user's checkout; reflink
+/// where possible. Returns those that were not there. Errors: errc::usage for a path that leaves
+/// the checkout.
+result<std::vector<std::string>> copy_ignored(const std::filesystem::path& from,
+                                              const std::filesystem::path& to,
+                                              const std::vector<std::string>& paths,
+                                              std::stop_token stop);
+
+/// The lines of `.worktreeinclude` in the checkout (blank lines and `#` comments dropped); empty
+/// without it.
+std::vector<std::string> worktree_include(const std::filesystem::path& checkout);
+
+}  // namespace remora::git

@@ -1,0 +1,110 @@
+// The process host: starts an agent under its own shim and reports what happens to its whole
+// process tree. The seam of the run room: tests script a host, `make_host` gives the machine's.
+// Thread: the loop's, all of it. A parent-death signal follows the forking thread: one thread
+// starts all.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <remora/core/exit_status.hpp>
+#include <remora/core/result.hpp>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace remora::process {
+
+/// What to start, complete: nothing is inherited but what is written here.
+struct spawn_spec {
+  std::vector<std::string>
+      argv;  ///< argv[0] is searched in `environment`'s PATH unless it holds a slash
+  std::vector<std::pair<std::string, std::string>> environment;
+  std::filesystem::path cwd;
+  /// Made by the host, 0700: `lock out err exit` (design.md §7). Raw output is in `out` and `err`
+  /// before anybody here sees it.
+  std::filesystem::path attempt_dir;
+  std::string name;  ///< of the cgroup leaf, and in messages: `<run>.<task>.<attempt>`
+};
+
+/// Who was started: enough to know it again after a crash of ours.
+struct identity {
+  int pid = 0;
+  std::uint64_t start_ticks = 0;  ///< field 22 of /proc/PID/stat
+  std::string boot;
+};
+
+// --- what a child reports, in order ---
+struct out_bytes {
+  std::string bytes;
+};  ///< already appended to `out`
+struct err_bytes {
+  std::string bytes;
+};  ///< already appended to `err`
+struct frozen {
+  bool whole = true;
+};  ///< false: not within 500 ms; it was thawed again
+struct thawed {};
+struct exited {
+  exit_status status;
+};  ///< the agent itself; its tree may live on
+struct emptied {
+  bool proven = true;
+};  ///< nobody is left, pipes drained for at most 2 s. proven = false: the shim died and its tree
+    ///< could not be seen to be gone
+using child_event = std::variant<out_bytes, err_bytes, frozen, thawed, exited, emptied>;
+
+class child {
+ public:
+  /// Asks the shim to end the tree (KILL) and hands the shim to the host's reaper; never blocks.
+  virtual ~child() = default;
+  virtual const identity& who() const noexcept = 0;
+
+  // Commands: queued, never block, answered by events. After `emptied` they do nothing.
+  virtual void freeze() = 0;
+  virtual void thaw() = 0;
+  virtual void signal(int signal) = 0;  ///< to the agent's process group
+  virtual void kill() = 0;              ///< KILL to the whole tree, repeated until it is empty
+  /// Queues bytes for stdin; a closed pipe is ignored (the exit tells).
+  virtual void write_stdin(std::string bytes) = 0;
+  virtual void close_stdin() = 0;
+
+  /// The next event, in order; output is bounded by back-pressure (at most 1 MiB is held here).
+  /// After `emptied` there is none: do not call. Cancellation loses nothing.
+  virtual boost::asio::awaitable<child_event> next() = 0;
+
+  /// CPU time used by the tree so far; zero where it cannot be told.
+  virtual std::chrono::milliseconds cpu_time() = 0;
+};
+
+class host {
+ public:
+  virtual ~host() = default;
+  /// Returns once exec has succeeded, or with its errno (ENOENT, EACCES, E2BIG, …): never a silent
+  /// 127. Errors: errno with the program's name; errc::environment (no shim, no attempt directory).
+  virtual boost::asio::awaitable<result<std::unique_ptr<child>>> start(spawn_spec spec) = 0;
+  /// Waits until every shim that was started is reaped.
+  virtual boost::asio::awaitable<void> join() = 0;
+};
+
+/// `shim`: the program `remora-shim` (found beside this program by `find_shim`).
+std::unique_ptr<host> make_host(boost::asio::any_io_executor executor, std::filesystem::path shim);
+/// Beside the running program, else in $REMORA_SHIM, else in ../libexec. Errors: errc::environment.
+result<std::filesystem::path> find_shim();
+
+/// At start of the program: subreaper, SIGPIPE ignored, soft descriptor limit raised to the hard
+/// one (children get the old one back).
+void prepare_this_process();
+
+// --- after a crash of the orchestrator: what an attempt directory says ---
+struct attempt_remains {
+  bool alive = false;               ///< its shim still holds the lock
+  std::optional<exit_status> exit;  ///< what the shim wrote
+};
+result<attempt_remains> inspect_attempt(const std::filesystem::path& attempt_dir);
+
+}  // namespace remora::process
