@@ -1,8 +1,9 @@
 // One deadline of one owner: `set` replaces it, expiry calls back once. Thread: the loop's.
 #pragma once
 
-#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/any_io_executor.hpp>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <remora/core/clock.hpp>
 
@@ -11,14 +12,20 @@ namespace remora::io {
 class deadline {
  public:
   deadline(boost::asio::any_io_executor executor, std::function<void()> expired);
-  /// Nothing: no deadline. The same time again costs nothing. The callback never runs inside `set`.
+  /// No callback after it, also where the time had passed and the callback was due.
+  ~deadline();
+  deadline(const deadline&) = delete;
+  deadline& operator=(const deadline&) = delete;
+
+  /// Nothing: no deadline. The same time again costs nothing. A time that has passed calls back
+  /// from the loop: never inside `set`. After a callback no deadline is set. The callback may call
+  /// `set`, and may destroy the deadline.
   void set(std::optional<time_point> at);
+  std::optional<time_point> at() const noexcept;
 
  private:
-  boost::asio::steady_timer timer_;
-  std::function<void()> expired_;
-  std::optional<time_point> at_;
-  std::shared_ptr<int> generation_;
+  struct state;
+  std::shared_ptr<state> state_;
 };
 
 }  // namespace remora::io
