@@ -14,6 +14,10 @@
 
 namespace remora::git {
 
+/// Whether a tree may hold `name`: not empty, no `/`, not `.` or `..`, and nothing that some file
+/// system opens as `.git` (`.GIT`, `git~1`, `.git.`, zero-width characters in it).
+bool is_tree_name(std::string_view name);
+
 class object_writer {
  public:
   explicit object_writer(repository& repo);
@@ -26,6 +30,7 @@ class object_writer {
   /// Errors: errc::vanished if the file holds fewer (it is being written; the caller tries again).
   result<oid> blob_from(int fd, std::uint64_t size);
   /// Entries in any order; empty is allowed (the empty tree).
+  /// Errors: errc::usage for a name that is twice or not `is_tree_name`.
   result<oid> tree(std::vector<tree_entry> entries);
   result<oid> commit(const oid& tree, std::span<const oid> parents, const signature& who,
                      std::string_view message);

@@ -1,0 +1,242 @@
+#include <fmt/format.h>
+#include <git2/odb_backend.h>
+#include <git2/sys/odb_backend.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <remora/core/text.hpp>
+#include <remora/git/object_writer.hpp>
+
+#include "git/handles.hpp"
+#include "git/object_files.hpp"
+#include "git/object_format.hpp"
+#include "git/tree_changes.hpp"
+
+namespace remora::git {
+namespace {
+
+using id_set = std::unordered_set<oid>;
+
+struct backend_freed {
+  void operator()(git_odb_backend* b) const noexcept { b->free(b); }
+};
+using backend_handle = std::unique_ptr<git_odb_backend, backend_freed>;
+
+constexpr std::uint64_t read_whole_below = 4 << 20;
+constexpr std::size_t piece_bytes = 1 << 20;
+
+/// Fills `into` from `offset`; short only at the end of the file.
+result<std::size_t> read_piece(int fd, std::span<char> into, std::uint64_t offset) {
+  std::size_t filled = 0;
+  while (filled < into.size()) {
+    const ssize_t n = ::pread(fd, into.data() + filled, into.size() - filled,
+                              static_cast<off_t>(offset + filled));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return os_error(errno, "cannot read the file");
+    if (n == 0) break;
+    filled += static_cast<std::size_t>(n);
+  }
+  return filled;
+}
+
+error shrunk(std::uint64_t size) {
+  return fail(errc::vanished, fmt::format("the file became shorter than {} bytes", size));
+}
+
+}  // namespace
+
+struct object_writer::impl {
+  explicit impl(repository& r) : repo(r), objects(r.common_dir() / "objects"), files(objects) {}
+
+  result<git_odb_backend*> loose_backend();
+  result<oid> put(std::string_view bytes, git_object_t type);
+  result<void> force(const oid& id, std::string_view bytes, git_object_t type);
+  result<oid> stream(int fd, std::uint64_t size);
+  result<void> write_again(const oid& id);
+  result<void> make_durable();
+  void adopt(const oid& id) {
+    if (!durable.contains(id) && !written.contains(id)) adopted.insert(id);
+  }
+
+  repository& repo;
+  std::filesystem::path objects;
+  object_files files;
+  backend_handle loose;
+  id_set durable;
+  id_set written;   ///< by us, since the last barrier
+  id_set adopted;   ///< since the last barrier
+  id_set doubtful;  ///< a sync of them failed: what is in the page cache may be nowhere else (F4)
+  std::uint64_t bytes = 0;
+};
+
+/// The database's own writes skip what exists, even what a failed sync left behind; this one
+/// replaces it.
+result<git_odb_backend*> object_writer::impl::loose_backend() {
+  if (!loose) {
+    git_odb_backend* raw = nullptr;
+    constexpr int fast = -1;
+    const int made = git_odb_backend_loose(&raw, objects.c_str(), fast, 1, 0, 0);
+    if (made != 0) return git_failure(made, "cannot write to the object database");
+    loose.reset(raw);
+  }
+  return loose.get();
+}
+
+result<void> object_writer::impl::force(const oid& id, std::string_view content,
+                                        git_object_t type) {
+  REMORA_TRY(git_odb_backend * backend, loose_backend());
+  const git_oid raw = to_git(id);
+  durable.erase(id);
+  if (const int code = backend->write(backend, &raw, content.data(), content.size(), type);
+      code != 0) {
+    doubtful.insert(id);
+    return git_failure(code, fmt::format("cannot write object {}", id.hex()));
+  }
+  doubtful.erase(id);
+  adopted.erase(id);
+  written.insert(id);
+  bytes += content.size();
+  return {};
+}
+
+result<oid> object_writer::impl::put(std::string_view content, git_object_t type) {
+  git_oid raw;
+  if (const int code = git_odb_hash(&raw, content.data(), content.size(), type); code != 0)
+    return git_failure(code, "cannot hash an object");
+  const oid id = from_git(raw);
+  if (doubtful.contains(id) || !repo.exists(id)) {
+    REMORA_CHECK(force(id, content, type));
+    return id;
+  }
+  // Freshens it: `gc --prune` then leaves it to us for its grace period.
+  if (const int code = git_odb_write(&raw, repo.odb(), content.data(), content.size(), type);
+      code != 0)
+    return git_failure(code, fmt::format("cannot write object {}", id.hex()));
+  adopt(id);
+  return id;
+}
+
+result<oid> object_writer::impl::stream(int fd, std::uint64_t size) {
+  git_odb_stream* raw = nullptr;
+  if (const int code = git_odb_open_wstream(&raw, repo.odb(), size, GIT_OBJECT_BLOB); code != 0)
+    return git_failure(code, "cannot write to the object database");
+  const odb_stream_handle out(raw);
+  std::vector<char> piece(piece_bytes);
+  for (std::uint64_t done = 0; done < size;) {
+    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), size - done));
+    REMORA_TRY(const std::size_t got, read_piece(fd, std::span(piece).first(want), done));
+    if (got < want) return shrunk(size);
+    if (const int code = git_odb_stream_write(raw, piece.data(), got); code != 0)
+      return git_failure(code, "cannot write a large object");
+    done += got;
+  }
+  git_oid id;
+  if (const int code = git_odb_stream_finalize_write(&id, raw); code != 0) {
+    doubtful.insert(from_git(id));
+    return git_failure(code, "cannot write a large object");
+  }
+  bytes += size;
+  // Whether it was there before is not told: it is synced as if somebody else had written it.
+  adopt(from_git(id));
+  return from_git(id);
+}
+
+result<void> object_writer::impl::write_again(const oid& id) {
+  const git_oid raw_id = to_git(id);
+  git_odb_object* raw = nullptr;
+  if (const int code = git_odb_read(&raw, repo.odb(), &raw_id); code != 0)  // checks the hash
+    return git_failure(code, fmt::format("cannot read object {}", id.hex()), errc::corrupt);
+  const odb_object_handle object(raw);
+  return force(id, {static_cast<const char*>(git_odb_object_data(raw)), git_odb_object_size(raw)},
+               git_odb_object_type(raw));
+}
+
+result<void> object_writer::impl::make_durable() {
+  const std::vector<oid> named(adopted.begin(), adopted.end());
+  for (const oid& id : named)
+    if (doubtful.contains(id)) REMORA_CHECK(write_again(id));
+  const std::vector<oid> left(adopted.begin(), adopted.end());
+  for (const oid& id : left)
+    if (!repo.exists(id))
+      return fail(errc::corrupt, fmt::format("object {} is missing from the repository: it was "
+                                             "pruned, or never written",
+                                             id.hex()));
+  REMORA_CHECK(files.sync(left));
+  if (!written.empty()) return files.sync_fan_out();
+  return {};
+}
+
+object_writer::object_writer(repository& repo) : impl_(std::make_unique<impl>(repo)) {}
+object_writer::~object_writer() = default;
+
+result<oid> object_writer::blob(std::string_view bytes) {
+  return impl_->put(bytes, GIT_OBJECT_BLOB);
+}
+
+result<oid> object_writer::blob_from(int fd, std::uint64_t size) {
+  if (size >= read_whole_below) return impl_->stream(fd, size);
+  std::string content(static_cast<std::size_t>(size), '\0');
+  REMORA_TRY(const std::size_t got, read_piece(fd, content, 0));
+  if (got < content.size()) return shrunk(size);
+  return impl_->put(content, GIT_OBJECT_BLOB);
+}
+
+result<oid> object_writer::tree(std::vector<tree_entry> entries) {
+  REMORA_TRY(const std::string bytes, format_tree(std::move(entries)));
+  return impl_->put(bytes, GIT_OBJECT_TREE);
+}
+
+result<oid> object_writer::commit(const oid& tree, std::span<const oid> parents,
+                                  const signature& who, std::string_view message) {
+  return impl_->put(format_commit(tree, parents, who, message), GIT_OBJECT_COMMIT);
+}
+
+void object_writer::trust(const oid& id) {
+  impl_->adopted.erase(id);
+  impl_->durable.insert(id);
+}
+
+bool object_writer::is_durable(const oid& id) const {
+  return impl_->durable.contains(id);
+}
+
+void object_writer::adopt(const oid& id) {
+  impl_->adopt(id);
+}
+
+result<void> object_writer::adopt_commits(const oid& tip, const oid& durable_base) {
+  const repository& repo = impl_->repo;
+  constexpr auto all = static_cast<std::size_t>(-1);
+  REMORA_TRY(const std::vector<oid> commits, repo.commits_between(durable_base, tip, all));
+  for (const oid& id : commits) {
+    REMORA_TRY(const commit_info commit, repo.read_commit(id));
+    oid before;
+    if (!commit.parents.empty()) {
+      REMORA_TRY(const commit_info parent, repo.read_commit(commit.parents.front()));
+      before = parent.tree;
+    }
+    adopt(id);
+    REMORA_CHECK(new_objects(repo, before, commit.tree, [&](const oid& made) { adopt(made); }));
+  }
+  return {};
+}
+
+result<void> object_writer::barrier() {
+  auto made = impl_->make_durable();
+  id_set& settled = made ? impl_->durable : impl_->doubtful;
+  settled.merge(impl_->written);
+  settled.merge(impl_->adopted);
+  impl_->written.clear();
+  impl_->adopted.clear();
+  return made;
+}
+
+std::uint64_t object_writer::bytes_written() const noexcept {
+  return impl_->bytes;
+}
+
+result<void> sync_object_database(const repository& repo) {
+  return object_files(repo.common_dir() / "objects").sync_everything();
+}
+
+}  // namespace remora::git

@@ -1,0 +1,140 @@
+// Reading objects.
+#include <fmt/format.h>
+
+#include <remora/core/text.hpp>
+
+#include "git/repository_impl.hpp"
+
+namespace remora::git {
+namespace {
+
+error unreadable(int code, const oid& id, std::string_view kind) {
+  return git_failure(code, fmt::format("cannot read {} {}", kind, id.hex()), errc::corrupt);
+}
+
+signature from_git(const git_signature* who) {
+  if (who == nullptr) return {};
+  return {who->name, who->email, who->when.time, who->when.offset};
+}
+
+tree_entry to_entry(const git_tree_entry* entry) {
+  tree_entry out;
+  out.name = git_tree_entry_name(entry);
+  out.id = git::from_git(*git_tree_entry_id(entry));
+  // Old trees hold 0100664: the canonical form is what git shows.
+  out.mode = static_cast<git::mode>(git_tree_entry_filemode(entry));
+  return out;
+}
+
+result<tree_handle> lookup_tree(git_repository* repo, const oid& id) {
+  const git_oid raw_id = to_git(id);
+  git_tree* raw = nullptr;
+  if (const int got = git_tree_lookup(&raw, repo, &raw_id); got != 0)
+    return unreadable(got, id, "tree");
+  return tree_handle(raw);
+}
+
+}  // namespace
+
+bool repository::exists(const oid& id) const {
+  const git_oid raw = to_git(id);
+  return git_odb_exists(impl_->odb.get(), &raw) == 1;
+}
+
+result<std::string> repository::read_blob(const oid& id) const {
+  const git_oid raw_id = to_git(id);
+  git_odb_object* raw = nullptr;
+  if (const int got = git_odb_read(&raw, impl_->odb.get(), &raw_id); got != 0)
+    return unreadable(got, id, "blob");
+  const odb_object_handle object(raw);
+  if (git_odb_object_type(raw) != GIT_OBJECT_BLOB)
+    return fail(errc::corrupt, fmt::format("object {} is a {}, not a blob", id.hex(),
+                                           git_object_type2string(git_odb_object_type(raw))));
+  return std::string(static_cast<const char*>(git_odb_object_data(raw)), git_odb_object_size(raw));
+}
+
+result<std::vector<tree_entry>> repository::read_tree(const oid& id) const {
+  REMORA_TRY(const tree_handle tree, lookup_tree(impl_->repo.get(), id));
+  std::vector<tree_entry> entries;
+  const std::size_t count = git_tree_entrycount(tree.get());
+  entries.reserve(count);
+  for (std::size_t i = 0; i < count; ++i)
+    entries.push_back(to_entry(git_tree_entry_byindex(tree.get(), i)));
+  return entries;
+}
+
+result<commit_info> repository::read_commit(const oid& id) const {
+  const git_oid raw_id = to_git(id);
+  git_commit* raw = nullptr;
+  if (const int got = git_commit_lookup(&raw, impl_->repo.get(), &raw_id); got != 0)
+    return unreadable(got, id, "commit");
+  const commit_handle commit(raw);
+  commit_info info;
+  info.tree = git::from_git(*git_commit_tree_id(raw));
+  const unsigned parents = git_commit_parentcount(raw);
+  for (unsigned i = 0; i < parents; ++i)
+    info.parents.push_back(git::from_git(*git_commit_parent_id(raw, i)));
+  info.author = from_git(git_commit_author(raw));
+  if (const char* message = git_commit_message_raw(raw)) info.message = message;
+  return info;
+}
+
+result<std::optional<tree_entry>> repository::find(const oid& tree, std::string_view path) const {
+  oid at = tree;
+  while (true) {
+    REMORA_TRY(const tree_handle handle, lookup_tree(impl_->repo.get(), at));
+    const std::size_t slash = path.find('/');
+    const std::string name(path.substr(0, slash));
+    const git_tree_entry* entry = git_tree_entry_byname(handle.get(), name.c_str());
+    if (entry == nullptr) return std::optional<tree_entry>();
+    tree_entry found = to_entry(entry);
+    if (slash == path.npos) return std::optional(std::move(found));
+    if (found.mode != mode::directory) return std::optional<tree_entry>();
+    at = found.id;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+result<std::optional<std::string>> repository::read_path(const oid& tree,
+                                                         std::string_view path) const {
+  REMORA_TRY(const std::optional<tree_entry> entry, find(tree, path));
+  if (!entry || entry->mode == mode::directory || entry->mode == mode::commit)
+    return std::optional<std::string>();
+  REMORA_TRY(std::string bytes, read_blob(entry->id));
+  return std::optional(std::move(bytes));
+}
+
+result<bool> repository::is_ancestor(const oid& ancestor, const oid& descendant) const {
+  if (ancestor == descendant) return true;
+  const git_oid above = to_git(ancestor);
+  const git_oid below = to_git(descendant);
+  const int is = git_graph_descendant_of(impl_->repo.get(), &below, &above);
+  if (is >= 0) return is == 1;
+  return git_failure(is, fmt::format("cannot walk from {} to {}", descendant.hex(), ancestor.hex()),
+                     errc::corrupt);
+}
+
+result<std::vector<oid>> repository::commits_between(const oid& base, const oid& tip,
+                                                     std::size_t limit) const {
+  git_revwalk* raw = nullptr;
+  if (const int got = git_revwalk_new(&raw, impl_->repo.get()); got != 0)
+    return git_failure(got, "cannot walk the history");
+  const revwalk_handle walk(raw);
+  git_revwalk_sorting(raw, GIT_SORT_TOPOLOGICAL | GIT_SORT_TIME);
+  const git_oid from = to_git(tip);
+  const git_oid hidden = to_git(base);
+  int done = git_revwalk_push(raw, &from);
+  if (done == 0 && !base.is_zero()) done = git_revwalk_hide(raw, &hidden);
+  std::vector<oid> commits;
+  git_oid next;
+  while (done == 0 && commits.size() < limit) {
+    done = git_revwalk_next(&next, raw);
+    if (done == 0) commits.push_back(git::from_git(next));
+  }
+  if (done != 0 && done != GIT_ITEROVER)
+    return git_failure(done, fmt::format("cannot walk the history of {}", tip.hex()),
+                       errc::corrupt);
+  return commits;
+}
+
+}  // namespace remora::git

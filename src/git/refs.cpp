@@ -1,0 +1,179 @@
+// Refs: compare-and-swap only, durable on return.
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <random>
+#include <remora/core/posix.hpp>
+#include <remora/core/text.hpp>
+
+#include "git/repository_impl.hpp"
+
+namespace remora::git {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds lock_patience{1000};
+
+/// Writers of one ref must not meet again at the same moment.
+milliseconds jitter() {
+  thread_local std::minstd_rand random(std::random_device{}());
+  return milliseconds(std::uniform_int_distribution<int>(2, 25)(random));
+}
+
+/// Calls `attempt` until it says something other than GIT_ELOCKED, for at most a second.
+template <class Attempt>
+int while_locked(Attempt attempt) {
+  const auto until = steady_clock::now() + lock_patience;
+  for (;;) {
+    const int code = attempt();
+    if (code != GIT_ELOCKED || steady_clock::now() >= until) return code;
+    ::poll(nullptr, 0, static_cast<int>(jitter().count()));
+  }
+}
+
+/// 0 and the target (zero: no such ref), or libgit2's error.
+int lookup(git_repository* repo, const std::string& name, oid& target, reference_handle* out) {
+  git_reference* raw = nullptr;
+  const int got = git_reference_lookup(&raw, repo, name.c_str());
+  reference_handle ref(raw);
+  target = oid();
+  if (got == GIT_ENOTFOUND) {
+    git_error_clear();
+    return 0;
+  }
+  if (got != 0) return got;
+  const git_oid* direct = git_reference_target(raw);
+  if (direct == nullptr) {
+    git_error_set_str(GIT_ERROR_REFERENCE, "it is a symbolic ref");
+    return GIT_EINVALID;
+  }
+  target = from_git(*direct);
+  if (out) *out = std::move(ref);
+  return 0;
+}
+
+/// The ref whose name is a directory of `name`, or below which `name` would be one (G5).
+std::string clashing_ref(const repository& repo, const std::string& name) {
+  for (std::size_t slash = name.find('/', 5); slash != name.npos;
+       slash = name.find('/', slash + 1)) {
+    const std::string above = name.substr(0, slash);
+    oid target;
+    if (lookup(repo.raw(), above, target, nullptr) == 0 && !target.is_zero()) return above;
+  }
+  if (auto below = repo.list_refs(name + "/"); below && !below->empty()) return below->front().name;
+  return {};
+}
+
+error clash(const std::string& name, const std::string& existing) {
+  constexpr std::string_view heads = "refs/heads/";
+  if (existing.starts_with(heads)) {
+    const std::string branch = to_utf8(existing.substr(heads.size()));
+    return fail(errc::repository,
+                fmt::format("your branch '{}' is in the way of {}, which git keeps as a directory: "
+                            "rename it, for example `git branch -m {} {}-other`",
+                            branch, to_utf8(name), branch, branch));
+  }
+  return fail(errc::repository, fmt::format("the ref {} is in the way of {}: rename or delete it",
+                                            to_utf8(existing), to_utf8(name)));
+}
+
+error moved(const std::string& name, const oid& from) {
+  return fail(errc::ref_moved,
+              from.is_zero() ? fmt::format("{} exists already", to_utf8(name))
+                             : fmt::format("{} is no longer at {}", to_utf8(name), from.hex()));
+}
+
+error swap_failure(const repository& repo, int code, const std::string& name, const oid& from) {
+  if (code == GIT_EMODIFIED || code == GIT_ENOTFOUND || code == GIT_EEXISTS) {
+    git_error_clear();
+    return moved(name, from);
+  }
+  error e = git_failure(code, fmt::format("cannot change {}", to_utf8(name)));
+  if (code == GIT_ELOCKED)
+    return fail(errc::repository,
+                fmt::format("{}; if no git is running, remove that lock file", e.what));
+  if (const std::string existing = clashing_ref(repo, name); !existing.empty())
+    return clash(name, existing);
+  return e;
+}
+
+/// libgit2 syncs the directory of the ref, but none of those that it had to make above it.
+result<void> sync_ancestors(const std::filesystem::path& common_dir, const std::string& name) {
+  const std::filesystem::path ref(name);
+  std::filesystem::path at = common_dir;
+  for (const std::filesystem::path& part : ref.parent_path()) {
+    at /= part;
+    std::error_code gone;
+    if (!std::filesystem::is_directory(at, gone)) break;  // pruned again, or all packed
+    REMORA_CHECK(sync_directory(at));
+  }
+  return {};
+}
+
+}  // namespace
+
+result<std::optional<oid>> repository::read_ref(const std::string& name) const {
+  oid target;
+  if (const int got = lookup(raw(), name, target, nullptr); got != 0)
+    return git_failure(got, fmt::format("cannot read {}", to_utf8(name)), errc::corrupt);
+  if (target.is_zero()) return std::optional<oid>();
+  return std::optional(target);
+}
+
+result<std::vector<ref_info>> repository::list_refs(const std::string& prefix) const {
+  // A glob of libgit2 treats `*?[` in the prefix as special; names are compared here instead.
+  git_strarray names{};
+  if (const int got = git_reference_list(&names, raw()); got != 0)
+    return git_failure(got, "cannot list the refs");
+  std::vector<std::string> wanted;
+  for (std::size_t i = 0; i < names.count; ++i)
+    if (std::string_view(names.strings[i]).starts_with(prefix))
+      wanted.emplace_back(names.strings[i]);
+  git_strarray_dispose(&names);
+  std::sort(wanted.begin(), wanted.end());
+  std::vector<ref_info> refs;
+  for (std::string& name : wanted) {
+    REMORA_TRY(const std::optional<oid> target, read_ref(name));
+    if (target) refs.push_back({std::move(name), *target});  // deleted since it was listed
+  }
+  return refs;
+}
+
+result<void> repository::swap_ref(const std::string& name, const oid& from, const oid& to) {
+  const git_oid old_id = to_git(from);
+  const git_oid new_id = to_git(to);
+  std::error_code ignored;
+  const bool makes_directories =
+      !std::filesystem::exists((impl_->common_dir / name).parent_path(), ignored);
+  const int swapped = while_locked([&] {
+    git_reference* raw_ref = nullptr;
+    const int code =
+        git_reference_create_matching(&raw_ref, raw(), name.c_str(), &new_id, 1, &old_id, "remora");
+    git_reference_free(raw_ref);
+    return code;
+  });
+  if (swapped != 0) return swap_failure(*this, swapped, name, from);
+  if (makes_directories) return sync_ancestors(impl_->common_dir, name);
+  return {};
+}
+
+result<void> repository::delete_ref(const std::string& name, const oid& from) {
+  oid target;
+  const int deleted = while_locked([&] {
+    reference_handle ref;
+    const int got = lookup(raw(), name, target, &ref);
+    if (got != 0 || target.is_zero()) return got;
+    return target == from ? git_reference_delete(ref.get()) : static_cast<int>(GIT_EMODIFIED);
+  });
+  if (deleted == GIT_ENOTFOUND) {
+    git_error_clear();  // somebody else was faster
+    return {};
+  }
+  if (deleted != 0) return swap_failure(*this, deleted, name, from);
+  return sync_ancestors(impl_->common_dir, name);
+}
+
+}  // namespace remora::git

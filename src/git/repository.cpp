@@ -1,0 +1,191 @@
+#include "git/repository_impl.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <remora/core/text.hpp>
+
+namespace remora::git {
+namespace {
+
+std::filesystem::path directory(const char* text) {
+  std::string path = text;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+error cannot_open(int code, const std::filesystem::path& path) {
+  const std::string shown = to_utf8(path.string());
+  error e = git_failure(code, fmt::format("cannot open the repository at {}", shown));
+  if (code == GIT_ENOTFOUND)
+    e = fail(errc::repository,
+             fmt::format("no git repository at or above {}: run `git init` and commit there, or "
+                         "name another directory",
+                         shown));
+  else if (code == GIT_EOWNER)
+    e.what = fmt::format(
+        "the repository at {} belongs to another user: if you trust it, run `git config --global "
+        "--add safe.directory {}`",
+        shown, shown);
+  else if (e.what.find("unsupported extension") != std::string::npos)
+    e.what +=
+        " (remora cannot work in such a repository; `git config --unset` it, or clone anew "
+        "without it)";
+  return e;
+}
+
+/// The value of a configuration key, or an empty string.
+std::string config_text(git_config* config, const char* key) {
+  git_buf value = GIT_BUF_INIT;
+  std::string text;
+  if (git_config_get_string_buf(&value, config, key) == 0) text.assign(value.ptr, value.size);
+  git_buf_dispose(&value);
+  return text;
+}
+
+/// libgit2 reports the files that a sparse checkout left out as deleted.
+bool is_skipped(git_repository* repo, const git_status_entry& entry) {
+  if (entry.status != GIT_STATUS_WT_DELETED) return false;
+  git_index* index = nullptr;
+  if (git_repository_index(&index, repo) != 0) return false;
+  const index_handle owner(index);
+  const git_index_entry* found =
+      git_index_get_bypath(index, entry.index_to_workdir->old_file.path, 0);
+  return found && (found->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0;
+}
+
+}  // namespace
+
+result<repository_impl> open_repository(const std::filesystem::path& path, unsigned flags) {
+  initialise();
+  git_repository* raw = nullptr;
+  const int opened = git_repository_open_ext(&raw, path.c_str(), flags, nullptr);
+  if (opened != 0) return cannot_open(opened, path);
+  repository_impl impl;
+  impl.repo.reset(raw);
+  // The reflog's author; otherwise libgit2 looks for the user's name each time.
+  git_repository_set_ident(raw, "remora", "remora@localhost");
+  git_odb* odb = nullptr;
+  if (const int got = git_repository_odb(&odb, raw); got != 0) return cannot_open(got, path);
+  impl.odb.reset(odb);
+  impl.common_dir = directory(git_repository_commondir(raw));
+  impl.git_dir = directory(git_repository_path(raw));
+  if (const char* dir = git_repository_workdir(raw)) impl.work_dir = directory(dir);
+  return impl;
+}
+
+signature remora_signature(std::int64_t seconds) {
+  return {"remora", "remora@localhost", seconds, 0};
+}
+
+repository::repository(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
+repository::repository(repository&&) noexcept = default;
+repository& repository::operator=(repository&&) noexcept = default;
+repository::~repository() = default;
+
+result<repository> repository::discover(const std::filesystem::path& path) {
+  REMORA_TRY(repository_impl opened, open_repository(path, 0));
+  return repository(std::make_unique<impl>(std::move(opened)));
+}
+
+result<repository> repository::reopen() const {
+  REMORA_TRY(repository_impl opened,
+             open_repository(impl_->git_dir, GIT_REPOSITORY_OPEN_NO_SEARCH));
+  return repository(std::make_unique<impl>(std::move(opened)));
+}
+
+const std::filesystem::path& repository::common_dir() const noexcept {
+  return impl_->common_dir;
+}
+const std::filesystem::path& repository::git_dir() const noexcept {
+  return impl_->git_dir;
+}
+const std::optional<std::filesystem::path>& repository::work_dir() const noexcept {
+  return impl_->work_dir;
+}
+git_repository* repository::raw() const noexcept {
+  return impl_->repo.get();
+}
+git_odb* repository::odb() const noexcept {
+  return impl_->odb.get();
+}
+
+std::string repository::name() const {
+  const std::filesystem::path& dir = impl_->work_dir ? *impl_->work_dir : impl_->common_dir;
+  std::string name = dir.filename().string();
+  if (name == ".git") name = dir.parent_path().filename().string();
+  if (name.size() > 4 && name.ends_with(".git")) name.resize(name.size() - 4);
+  return name;
+}
+
+result<oid> repository::resolve_commit(std::string_view spec) const {
+  const std::string text(spec);
+  const auto unknown = [&](std::string_view why) {
+    return fail(errc::usage, fmt::format("'{}' {} in {}", printable(text), why,
+                                         to_utf8(impl_->common_dir.string())));
+  };
+  if (text.find('\0') != std::string::npos) return unknown("names no commit");
+  git_object* raw = nullptr;
+  const int parsed = git_revparse_single(&raw, impl_->repo.get(), text.c_str());
+  const object_handle object(raw);
+  if (parsed == GIT_EAMBIGUOUS) return unknown("names several objects: give more digits");
+  if (parsed != 0) {
+    git_error_clear();
+    if (text == "HEAD" && git_repository_head_unborn(impl_->repo.get()) == 1)
+      return unknown("is a branch without a commit: make the first commit");
+    return unknown("names no commit");
+  }
+  git_object* peeled = nullptr;
+  if (git_object_peel(&peeled, raw, GIT_OBJECT_COMMIT) != 0) {
+    git_error_clear();
+    return unknown(
+        fmt::format("is a {}, not a commit", git_object_type2string(git_object_type(raw))));
+  }
+  const object_handle commit(peeled);
+  return from_git(*git_object_id(peeled));
+}
+
+std::optional<std::string> repository::head_ref() const {
+  git_reference* raw = nullptr;
+  if (git_reference_lookup(&raw, impl_->repo.get(), "HEAD") != 0) return std::nullopt;
+  const reference_handle head(raw);
+  const char* target = git_reference_symbolic_target(raw);
+  if (target == nullptr) return std::nullopt;
+  return target;
+}
+
+signature repository::user_signature() const {
+  git_config* raw_config = nullptr;
+  git_signature* raw_now = nullptr;
+  signature who = remora_signature(std::chrono::duration_cast<std::chrono::seconds>(
+                                       std::chrono::system_clock::now().time_since_epoch())
+                                       .count());
+  // Only this knows the local offset from UTC.
+  if (git_signature_now(&raw_now, who.name.c_str(), who.email.c_str()) == 0) {
+    const signature_handle now(raw_now);
+    who.offset_minutes = now->when.offset;
+  }
+  if (git_repository_config_snapshot(&raw_config, impl_->repo.get()) != 0) return who;
+  const config_handle config(raw_config);
+  std::string name = config_text(config.get(), "user.name");
+  std::string email = config_text(config.get(), "user.email");
+  if (!name.empty()) who.name = std::move(name);
+  if (!email.empty()) who.email = std::move(email);
+  return who;
+}
+
+result<bool> repository::is_dirty() const {
+  if (!impl_->work_dir) return false;
+  git_status_options options = GIT_STATUS_OPTIONS_INIT;
+  options.flags = GIT_STATUS_OPT_INCLUDE_UNTRACKED | GIT_STATUS_OPT_EXCLUDE_SUBMODULES;
+  git_status_list* raw = nullptr;
+  const int listed = git_status_list_new(&raw, impl_->repo.get(), &options);
+  if (listed != 0) return git_failure(listed, "cannot compare the checkout with HEAD");
+  const status_handle status(raw);
+  const std::size_t count = git_status_list_entrycount(raw);
+  for (std::size_t i = 0; i < count; ++i)
+    if (!is_skipped(impl_->repo.get(), *git_status_byindex(raw, i))) return true;
+  return false;
+}
+
+}  // namespace remora::git
