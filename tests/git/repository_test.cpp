@@ -27,7 +27,7 @@ bool mentions(const error& e, const std::string& text) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(git_repository)
+BOOST_AUTO_TEST_SUITE(repositories)
 
 BOOST_AUTO_TEST_CASE(an_id_is_its_forty_digits) {
   const std::string text = "0123456789abcdef0123456789abcdef01234567";
@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(history_between_two_commits_is_newest_first_and_limited) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-BOOST_AUTO_TEST_SUITE(git_refs)
+BOOST_AUTO_TEST_SUITE(refs)
 
 BOOST_AUTO_TEST_CASE(a_ref_is_created_moved_and_deleted_only_from_the_expected_value) {
   const test_repo files;
