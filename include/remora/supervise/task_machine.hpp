@@ -4,136 +4,18 @@
 // event.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
-#include <remora/agent/verdict.hpp>
-#include <remora/core/clock.hpp>
-#include <remora/core/exit_status.hpp>
+#include <remora/supervise/actions.hpp>
+#include <remora/supervise/cadence.hpp>
+#include <remora/supervise/chain.hpp>
+#include <remora/supervise/facts.hpp>
+#include <remora/supervise/limits.hpp>
 #include <string>
-#include <variant>
+#include <string_view>
 #include <vector>
 
 namespace remora::supervise {
-
-using std::chrono::milliseconds;
-
-struct checkpoint_rules {
-  std::uint32_t turns = 1;  ///< every N turns; 0: never
-  bool mutations = true;
-  milliseconds interval{30'000};  ///< zero: never
-  milliseconds min_gap{
-      5'000};  ///< from start to start; within it a checkpoint is postponed, never dropped
-};
-
-struct limits {
-  milliseconds wall{30 * 60'000};
-  milliseconds idle{0};          ///< zero: off
-  milliseconds first_output{0};  ///< zero: off
-  milliseconds soft{0};          ///< zero: off; a checkpoint this long before `wall`
-  milliseconds grace{10'000};
-  milliseconds snapshot{10'000};
-  milliseconds freeze{500};
-  milliseconds empty{5'000};
-  std::uint32_t attempts = 20;  ///< counted lives
-  checkpoint_rules checkpoints;
-  bool verifies = false;
-};
-
-// --- facts ---
-struct begin {
-  std::uint32_t counted = 0;
-};                   ///< the scheduler lets it start; lives already counted (resume)
-struct prepared {};  ///< the slot is ready, setup has run
-struct prepare_failed {
-  agent::verdict verdict;
-  std::string detail;
-};                  ///< setup_failed, spawn_failed
-struct started {};  ///< exec proven
-struct spawn_failed {
-  std::string detail;
-};
-struct output {};            ///< bytes on stdout or stderr
-struct worktree_changed {};  ///< by a save that found changed files
-struct turn_ended {};
-struct mutated {};  ///< a tool that mutates has its result
-struct frozen {};
-struct exited {
-  agent::outcome concluded;
-};  ///< the adapter's conclusion from output and exit status
-struct emptied {
-  bool proven = true;
-};  ///< nobody of its tree is left
-struct saved {
-  std::uint64_t token = 0;
-  bool changed = true;
-  bool progressed = true;
-  milliseconds took{0};
-};
-struct save_failed {
-  std::uint64_t token = 0;
-  std::string why;
-};
-struct verified {
-  bool ok = true;
-};
-struct published {};  ///< the result is durable and the checkpoint gone
-struct publish_failed {
-  std::string why;
-};
-struct deadline {};  ///< `step::wake_at` has passed
-enum class stop_kind { interrupt, cancel };
-struct stop {
-  stop_kind kind = stop_kind::interrupt;
-  bool insist = false;
-};  ///< insist: the second Ctrl-C
-
-using fact = std::variant<begin, prepared, prepare_failed, started, spawn_failed, output,
-                          worktree_changed, turn_ended, mutated, frozen, exited, emptied, saved,
-                          save_failed, verified, published, publish_failed, deadline, stop>;
-
-// --- actions, performed in order ---
-struct prepare {};  ///< lend a slot, check it out or keep it, run setup
-struct spawn {
-  std::uint32_t attempt = 1;
-};
-struct freeze {};
-struct thaw {};
-struct send_signal {
-  bool first = true;
-};  ///< the adapter's first signal
-struct kill {};
-/// Take and publish a checkpoint. Performed one at a time, in order; answered by saved or
-/// save_failed with the token. `final`: nothing runs any more (stale locks are removed first;
-/// skipped when nothing changed).
-struct save {
-  std::uint64_t token = 0;
-  std::string reason;
-  bool final = false;
-};
-struct quarantine {};  ///< the slot is never used again by this run
-struct end_attempt {
-  agent::outcome outcome;
-  bool counted = true;
-};  ///< journal it; before any backoff
-struct back_off {
-  milliseconds base{0};
-};  ///< informative; `wake_at` holds the time with jitter
-struct verify {};
-struct publish {};
-enum class task_outcome { succeeded, failed, interrupted, cancelled, skipped };
-struct finish {
-  task_outcome outcome;
-  agent::outcome last;
-};
-
-using action = std::variant<prepare, spawn, freeze, thaw, send_signal, kill, save, quarantine,
-                            end_attempt, back_off, verify, publish, finish>;
-
-struct step {
-  std::vector<action> actions;
-  std::optional<time_point> wake_at;  ///< replaces the previous one; nothing: no deadline
-};
 
 enum class phase {
   idle,
@@ -150,20 +32,104 @@ enum class phase {
   finished
 };
 std::string_view name(phase p);
-std::string_view name(task_outcome o);
 
 class task_machine {
  public:
   /// `seed`: of the jitter, so that a test can replay it.
   explicit task_machine(limits l, std::uint64_t seed = 0);
-  /// After `finish` it ignores everything.
+  /// After `finish` it ignores everything. Thread: one at a time. Cost: no I/O, constant.
   step on(const fact& f, time_point now);
-  supervise::phase phase() const noexcept;
-  std::uint32_t attempt() const noexcept;
-  std::uint32_t counted() const noexcept;
+  supervise::phase phase() const noexcept { return phase_; }
+  /// The number of the newest attempt; 0: none yet.
+  std::uint32_t attempt() const noexcept { return attempt_; }
+  std::uint32_t counted() const noexcept { return chain_.counted(); }
 
  private:
-  // as the implementation needs
+  void take(const begin& f, time_point now);
+  void take(const prepared& f, time_point now);
+  void take(const prepare_failed& f, time_point now);
+  void take(const started& f, time_point now);
+  void take(const spawn_failed& f, time_point now);
+  void take(const output& f, time_point now);
+  void take(const worktree_changed& f, time_point now);
+  void take(const alive& f, time_point now);
+  void take(const turn_ended& f, time_point now);
+  void take(const mutated& f, time_point now);
+  void take(const frozen& f, time_point now);
+  void take(const exited& f, time_point now);
+  void take(const emptied& f, time_point now);
+  void take(const saved& f, time_point now);
+  void take(const save_failed& f, time_point now);
+  void take(const verified& f, time_point now);
+  void take(const published& f, time_point now);
+  void take(const publish_failed& f, time_point now);
+  void take(const deadline& f, time_point now);
+  void take(const stop& f, time_point now);
+  void take(const over_budget& f, time_point now);
+
+  // While it runs (running.cpp).
+  void run(time_point now);
+  void sign_of_life(time_point now);
+  void running_deadline(time_point now);
+  void checkpoint_if_due(time_point now);
+  std::optional<time_point> running_wake() const;
+
+  // The steps of ending an attempt (ending.cpp).
+  void decide(agent::outcome why, std::string reason);
+  agent::outcome stopped() const;
+  std::string stopped_reason() const;
+  void freeze_tree(time_point now);
+  void save_frozen(bool whole, time_point now);
+  void ask_to_end(time_point now);
+  void kill_tree(time_point now);
+  void save_final(time_point now);
+  void emit_save(bool final, bool unfrozen, milliseconds limit, time_point now);
+  void save_answered(std::uint64_t token, bool ok, std::string why, time_point now);
+
+  // What follows (following.cpp).
+  void settle(time_point now);
+  void settle_completed();
+  void conclude(agent::outcome o, time_point now);
+  void go_on(milliseconds base, milliseconds wait, time_point now);
+  void next_attempt();
+  void start_attempt();
+  void start_publishing();
+  void close_attempt(agent::outcome o, bool counted);
+  void halt();
+  void end(task_outcome outcome);
+  std::optional<time_point> wake_at() const;
+
+  limits limits_;
+  cadence cadence_;
+  chain chain_;
+  supervise::phase phase_ = supervise::phase::idle;
+  std::vector<action> actions_;  ///< of the step being made
+
+  // The task.
+  std::uint32_t attempt_ = 0;
+  std::uint64_t next_token_ = 1;
+  bool changed_ = false;      ///< a checkpoint of this task found something
+  bool quarantined_ = false;  ///< the slot of the last attempt
+  std::optional<stop_kind> stop_;
+  bool insist_ = false;
+  agent::outcome last_;  ///< of the last attempt, or why there was none
+
+  // The attempt.
+  bool open_ = false;  ///< spawned, and its end is not yet told
+  std::optional<agent::outcome> verdict_;
+  std::string reason_;  ///< of the checkpoints of its end
+  std::optional<milliseconds> retry_in_;
+  progress progress_ = progress::unknown;
+  std::uint64_t first_token_ = 1;         ///< lower ones belong to attempts before
+  std::optional<std::uint64_t> awaited_;  ///< the checkpoint that its end waits for
+  bool final_saved_ = false;
+  std::string save_error_;
+
+  // Deadlines.
+  time_point wall_at_{}, last_sign_{};
+  bool heard_ = false;                 ///< some sign of life since the start
+  std::optional<time_point> soft_at_;  ///< until it has fired
+  std::optional<time_point> until_;    ///< of freezing, grace, emptying, saving, waiting
 };
 
 }  // namespace remora::supervise

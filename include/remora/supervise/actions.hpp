@@ -1,0 +1,63 @@
+// What a task's machine asks for. Plain values, performed in order.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <remora/agent/verdict.hpp>
+#include <remora/core/clock.hpp>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace remora::supervise {
+
+using std::chrono::milliseconds;
+
+struct prepare {};  ///< lend a slot, check it out or keep it, run setup
+struct spawn {
+  std::uint32_t attempt = 1;
+};
+struct freeze {};
+struct thaw {};
+struct send_signal {
+  bool first = true;
+};  ///< the adapter's first signal
+struct kill {};
+/// Take and publish a checkpoint. Performed one at a time, in order; answered by saved or
+/// save_failed with the token. `final`: nothing runs any more (stale locks are removed first;
+/// skipped when nothing changed).
+struct save {
+  std::uint64_t token = 0;
+  std::string reason;
+  bool final = false;
+  bool unfrozen = false;  ///< was to be taken of a frozen tree, and some of it runs: to be marked
+};
+struct quarantine {};  ///< the slot is never used again by this run
+struct end_attempt {
+  agent::outcome outcome;
+  bool counted = true;
+};  ///< journal it; before any backoff
+struct back_off {
+  milliseconds base{0};
+};  ///< informative; `wake_at` holds the time with jitter
+struct verify {};
+struct publish {};
+enum class task_outcome { succeeded, failed, interrupted, cancelled, skipped };
+struct finish {
+  task_outcome outcome;
+  agent::outcome last;
+};  ///< the end: whatever is still under way (a setup, a verification) is stopped
+
+using action = std::variant<prepare, spawn, freeze, thaw, send_signal, kill, save, quarantine,
+                            end_attempt, back_off, verify, publish, finish>;
+
+struct step {
+  std::vector<action> actions;
+  std::optional<time_point> wake_at;  ///< replaces the previous one; nothing: no deadline
+};
+
+std::string_view name(task_outcome o);
+
+}  // namespace remora::supervise

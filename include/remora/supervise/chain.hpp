@@ -1,0 +1,53 @@
+// The chain of a task's attempts: which lives count, how long to wait, when to give up.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <remora/agent/verdict.hpp>
+#include <remora/core/clock.hpp>
+#include <remora/supervise/limits.hpp>
+#include <remora/supervise/verdicts.hpp>
+
+namespace remora::supervise {
+
+/// What the checkpoints of an attempt tell about it. `unknown`: none of them succeeded, or the last
+/// one did not and those before had found nothing.
+enum class progress { none, some, unknown };
+
+class chain {
+ public:
+  /// `seed`: of the jitter.
+  chain(const limits& l, std::uint64_t seed);
+
+  void resume(std::uint32_t counted) { counted_ = counted; }
+  std::uint32_t counted() const noexcept { return counted_; }
+  bool spent() const noexcept { return counted_ >= attempts_; }
+
+  struct next {
+    follow then = follow::fail;  ///< never next_agent: a task has one agent
+    bool counted = false;
+    milliseconds base{0};  ///< the wait without jitter
+    milliseconds wait{0};
+    std::optional<agent::outcome> because;  ///< replaces the attempt's outcome as the task's last
+  };
+  /// `stopping`: no successor is wanted.
+  next after(const agent::outcome& o, std::optional<milliseconds> retry_in, progress p,
+             bool stopping, time_point now);
+
+ private:
+  void count_row(agent::verdict v, time_point now);
+  void judge_progress(agent::verdict v, progress p);
+  milliseconds jittered(milliseconds base);
+  void set_wait(next& n, const rule& r, std::optional<milliseconds> retry_in);
+
+  std::uint32_t attempts_;
+  milliseconds rate_wait_;
+  std::uint64_t random_;
+  std::uint32_t counted_ = 0;
+  std::optional<agent::verdict> row_of_;  ///< the verdict of the row that `row_` counts
+  std::uint32_t row_ = 0;                 ///< how many of it came before the last one
+  time_point row_since_{};
+  std::uint32_t fruitless_ = 0;  ///< attempts in a row without progress
+};
+
+}  // namespace remora::supervise

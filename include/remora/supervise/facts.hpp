@@ -1,0 +1,79 @@
+// What a task's machine is told. Plain values; a fact that does not fit the phase is ignored.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <remora/agent/verdict.hpp>
+#include <string>
+#include <variant>
+
+namespace remora::supervise {
+
+using std::chrono::milliseconds;
+
+struct begin {
+  std::uint32_t counted = 0;
+  std::uint32_t made = 0;  ///< attempts made before, counted or not: the next has one number more
+  bool changed = false;    ///< the checkpoint it goes on from differs from the base
+};  ///< the scheduler lets it start; lives already counted (resume)
+struct prepared {};  ///< the slot is ready, setup has run
+struct prepare_failed {
+  agent::verdict verdict;
+  std::string detail;
+};  ///< setup_failed, spawn_failed
+struct started {};  ///< exec proven
+struct spawn_failed {
+  std::string detail;
+};
+struct output {};            ///< bytes on stdout or stderr
+struct worktree_changed {};  ///< by a save that found changed files
+struct turn_ended {};
+struct mutated {};  ///< a tool that mutates has its result
+struct frozen {
+  bool whole = true;  ///< false: some of its tree still runs
+};
+struct exited {
+  agent::outcome concluded;
+  std::optional<milliseconds> retry_in;  ///< of rate_limited: until the reset, where it was told
+};  ///< the adapter's conclusion from output and exit status
+struct emptied {
+  bool proven = true;
+};  ///< nobody of its tree is left
+struct saved {
+  std::uint64_t token = 0;
+  bool changed = true;     ///< the tree or HEAD, against the checkpoint before
+  bool progressed = true;  ///< `agent::state::progress` has grown since the checkpoint before
+  milliseconds took{0};
+};
+struct save_failed {
+  std::uint64_t token = 0;
+  std::string why;
+};
+struct verified {
+  bool ok = true;
+};
+struct published {};  ///< the result is durable and the checkpoint gone
+struct publish_failed {
+  std::string why;
+};
+struct deadline {};  ///< `step::wake_at` has passed; one too early does nothing
+enum class stop_kind { interrupt, cancel };
+struct stop {
+  stop_kind kind = stop_kind::interrupt;
+  bool insist = false;
+};  ///< insist: the second Ctrl-C
+/// Another sign of life, for `idle` and `first_output`: an open tool call that is not yet too old,
+/// processor time used by the tree, bytes on its sockets.
+struct alive {};
+/// The task has used up what it may use, over all attempts. `detail`: turns tokens cost.
+struct over_budget {
+  std::string detail;
+};
+
+using fact =
+    std::variant<begin, prepared, prepare_failed, started, spawn_failed, output, worktree_changed,
+                 turn_ended, mutated, frozen, exited, emptied, saved, save_failed, verified,
+                 published, publish_failed, deadline, stop, alive, over_budget>;
+
+}  // namespace remora::supervise

@@ -1,0 +1,203 @@
+// The facts: which phase listens to which.
+#include <algorithm>
+#include <remora/supervise/task_machine.hpp>
+#include <utility>
+
+namespace remora::supervise {
+
+using agent::verdict;
+using enum phase;
+
+task_machine::task_machine(limits l, std::uint64_t seed)
+    : limits_(l), cadence_(l.checkpoints), chain_(l, seed) {}
+
+step task_machine::on(const fact& f, time_point now) {
+  if (phase_ == finished) return {};
+  std::visit([&](const auto& known) { take(known, now); }, f);
+  if (phase_ == running) checkpoint_if_due(now);
+  return {std::exchange(actions_, {}), wake_at()};
+}
+
+void task_machine::take(const begin& f, time_point now) {
+  if (phase_ != idle) return;
+  chain_.resume(f.counted);
+  attempt_ = std::max(f.made, f.counted);
+  changed_ = f.changed;
+  cadence_.task_began(now);
+  if (chain_.spent()) {
+    last_ = {verdict::failed, "attempts", "no attempts are left: raise `attempts` to go on"};
+    return end(task_outcome::failed);
+  }
+  actions_.emplace_back(prepare{});
+  phase_ = preparing;
+}
+
+void task_machine::take(const prepared&, time_point) {
+  if (phase_ != preparing) return;
+  quarantined_ = false;
+  if (!open_) return start_attempt();
+  actions_.emplace_back(verify{});
+  phase_ = verifying;
+}
+
+void task_machine::take(const prepare_failed& f, time_point) {
+  if (phase_ != preparing) return;
+  last_ = {f.verdict, f.detail, {}};
+  if (open_) close_attempt(last_, false);
+  end(task_outcome::failed);
+}
+
+void task_machine::take(const started&, time_point now) {
+  if (phase_ == starting) run(now);
+}
+
+void task_machine::take(const spawn_failed& f, time_point now) {
+  if (phase_ == starting) conclude({verdict::spawn_failed, f.detail, {}}, now);
+}
+
+void task_machine::take(const output&, time_point now) {
+  sign_of_life(now);
+}
+void task_machine::take(const worktree_changed&, time_point now) {
+  sign_of_life(now);
+}
+void task_machine::take(const alive&, time_point now) {
+  sign_of_life(now);
+}
+
+void task_machine::take(const turn_ended&, time_point now) {
+  sign_of_life(now);
+  cadence_.turn_ended();
+}
+
+void task_machine::take(const mutated&, time_point now) {
+  sign_of_life(now);
+  cadence_.mutated();
+}
+
+void task_machine::take(const frozen& f, time_point now) {
+  if (phase_ == freezing && !awaited_) save_frozen(f.whole, now);
+}
+
+void task_machine::take(const exited& f, time_point now) {
+  switch (phase_) {
+    case starting:
+    case running:
+      decide(f.concluded, "exit");
+      retry_in_ = f.retry_in;
+      return kill_tree(now);
+    case freezing:
+      // Nobody has signalled it: that it completed at the last moment is its own doing. After a
+      // signal, some exit with 0 because they were told to go.
+      if (verdict_->verdict == verdict::timed_out && f.concluded.verdict == verdict::completed)
+        decide(f.concluded, "exit");
+      return kill_tree(now);
+    case grace:
+      return kill_tree(now);
+    default:
+      return;
+  }
+}
+
+void task_machine::take(const emptied& f, time_point now) {
+  switch (phase_) {
+    case starting:
+    case running:
+      decide({verdict::crashed, "shim", "its supervisor was lost before it told how it ended"},
+             "exit");
+      break;
+    case freezing:
+    case grace:
+    case emptying:
+      break;
+    default:
+      return;
+  }
+  if (!f.proven) {
+    actions_.emplace_back(quarantine{});
+    quarantined_ = true;
+  }
+  save_final(now);
+}
+
+void task_machine::take(const saved& f, time_point now) {
+  const bool found = f.changed || f.progressed;
+  changed_ = changed_ || f.changed;
+  if (f.token >= first_token_ && progress_ != progress::some)
+    progress_ = found ? progress::some : progress::none;
+  cadence_.answered(f.token, true, f.took);
+  save_answered(f.token, true, {}, now);
+}
+
+void task_machine::take(const save_failed& f, time_point now) {
+  cadence_.answered(f.token, false, milliseconds::zero());
+  save_answered(f.token, false, f.why, now);
+}
+
+void task_machine::take(const verified& f, time_point now) {
+  if (phase_ != verifying) return;
+  if (f.ok) return start_publishing();
+  conclude({verdict::verify_failed, {}, verdict_->text}, now);
+}
+
+void task_machine::take(const published&, time_point) {
+  if (phase_ == publishing) end(task_outcome::succeeded);
+}
+
+void task_machine::take(const publish_failed& f, time_point) {
+  if (phase_ != publishing) return;
+  last_.detail = "not_published";
+  last_.text = f.why;
+  end(task_outcome::interrupted);
+}
+
+void task_machine::take(const deadline&, time_point now) {
+  if (phase_ == running) return running_deadline(now);
+  if (!until_ || now < *until_) return;
+  switch (phase_) {
+    case freezing:
+      if (!awaited_) return save_frozen(false, now);
+      return save_answered(*awaited_, false, "it took longer than `snapshot`", now);
+    case grace:
+      return kill_tree(now);
+    case emptying:
+      return take(emptied{.proven = false}, now);
+    case saving:
+      return save_answered(*awaited_, false, "it took too long", now);
+    case waiting:
+      return next_attempt();
+    default:
+      return;
+  }
+}
+
+void task_machine::take(const stop& f, time_point now) {
+  if (stop_ != stop_kind::cancel) stop_ = f.kind;
+  insist_ = insist_ || f.insist;
+  if (verdict_ && verdict_->verdict == verdict::interrupted) decide(stopped(), stopped_reason());
+  switch (phase_) {
+    case idle:
+    case preparing:
+    case verifying:
+    case waiting:
+      return halt();
+    case running:
+      decide(stopped(), stopped_reason());
+      return insist_ ? kill_tree(now) : freeze_tree(now);
+    case freezing:
+      if (insist_) kill_tree(now);
+      return;
+    case grace:
+      return kill_tree(now);
+    default:
+      return;
+  }
+}
+
+void task_machine::take(const over_budget& f, time_point now) {
+  if (phase_ != running) return;
+  decide({verdict::budget, f.detail, {}}, "budget: " + f.detail);
+  freeze_tree(now);
+}
+
+}  // namespace remora::supervise
