@@ -1,0 +1,423 @@
+// Directories and names. What is in files is scan_content.cpp's.
+#include "git/scanner.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <remora/core/text.hpp>
+
+#include "git/submodule.hpp"
+
+namespace remora::git {
+namespace {
+
+std::string_view kind_of(mode_t m) {
+  if (S_ISFIFO(m)) return "fifo";
+  if (S_ISSOCK(m)) return "socket";
+  return "device";
+}
+
+bool in_tree(const record& r) {
+  return !r.gone && !r.id.is_zero();
+}
+
+/// The next record from `i` on that the tree holds.
+std::size_t next_entry(const directory& d, std::size_t i) {
+  while (i < d.records.size() && !in_tree(d.records[i])) ++i;
+  return i;
+}
+
+bool same_entries(const directory& a, const directory& b) {
+  std::size_t i = next_entry(a, 0);
+  std::size_t j = next_entry(b, 0);
+  while (i < a.records.size() && j < b.records.size()) {
+    const record& x = a.records[i];
+    const record& y = b.records[j];
+    if (x.id != y.id || x.mode != y.mode || a.name(x) != b.name(y)) return false;
+    i = next_entry(a, i + 1);
+    j = next_entry(b, j + 1);
+  }
+  return i == a.records.size() && j == b.records.size();
+}
+
+bool has_name(const name_list& names, std::string_view wanted) {
+  std::size_t low = 0;
+  for (std::size_t high = names.size(); low < high;) {
+    const std::size_t middle = (low + high) / 2;
+    if (names.name(middle) < wanted)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < names.size() && names.name(low) == wanted;
+}
+
+}  // namespace
+
+scanner::scanner(const repository& repo, content_sink& sink, const index_view& index,
+                 const scan_rules& rules, std::uint32_t number, std::stop_token stop)
+    : repo_(repo),
+      sink_(sink),
+      index_(index),
+      rules_(rules),
+      number_(number),
+      stop_(std::move(stop)) {}
+
+directory_ptr scanner::base_root(const oid& tree) {
+  auto root = std::make_shared<directory>();
+  record r;
+  r.mode = mode::directory;
+  r.id = tree;
+  r.in_base = true;
+  root->add("", r, nullptr);
+  return root;
+}
+
+result<scan_result> scanner::run(int root, const std::filesystem::path& git_dir,
+                                 const directory_ptr& before) {
+  struct stat st{};
+  if (::fstat(root, &st) != 0) return os_error(errno, "cannot stat the worktree");
+  device_ = st.st_dev;
+  git_dir_ = git_dir;
+  // File times are of the kernel's coarse clock: what changes from here on is not older than this.
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  started_ns_ = nanoseconds(now);
+
+  directory_ptr known = before;
+  if (known->records.size() == 1 && known->records[0].name_size == 0) {
+    const oid tree = known->records[0].id;
+    known = std::make_shared<directory>();
+    if (!tree.is_zero()) {
+      REMORA_TRY(known, load_base(tree, ""));
+    }
+  }
+  place top{level(nullptr, *rules_.ignore, root, ""), 0, false, rules_.convert.everywhere};
+  name_list names;
+  REMORA_CHECK(names.read(root));
+  REMORA_TRY(out_.root, scan(top, names, known));
+  std::sort(out_.manifest.left_out.begin(), out_.manifest.left_out.end());
+  std::sort(out_.manifest.empty_directories.begin(), out_.manifest.empty_directories.end());
+  std::sort(out_.manifest.converted.begin(), out_.manifest.converted.end());
+  return std::move(out_);
+}
+
+result<directory_ptr> scanner::scan(place& here, const name_list& names,
+                                    const directory_ptr& before) {
+  if (stop_.stop_requested()) return fail(errc::stopped, "the snapshot was stopped");
+  auto now = std::make_shared<directory>();
+  const std::size_t known = before ? before->records.size() : 0;
+  now->records.reserve(std::max(names.size(), known));
+  here.attributes = here.attributes || has_name(names, ".gitattributes") ||
+                    (before && before->find(".gitattributes"));
+
+  std::string path = here.rules.prefix();
+  const std::size_t prefix = path.size();
+  for (std::size_t i = 0, j = 0; i < names.size() || j < known;) {
+    const record* old = j < known ? &before->records[j] : nullptr;
+    const int order = !old ? -1 : i == names.size() ? 1 : names.name(i).compare(before->name(*old));
+    const std::string_view name = order <= 0 ? names.name(i) : before->name(*old);
+    path.resize(prefix);
+    path.append(name);
+    const unsigned char type = order <= 0 ? names.type(i) : static_cast<unsigned char>(DT_UNKNOWN);
+    found at{path,         std::string_view(path).substr(prefix),
+             type,         order >= 0 ? old : nullptr,
+             before.get(), *now};
+    if (order >= 0) ++j;
+    if (order > 0) {
+      absent(at);
+      continue;
+    }
+    ++i;
+    REMORA_CHECK(visit(here, at));
+  }
+  if (rules_.keep_skipped && !index_.skipped().empty()) {
+    REMORA_CHECK(visit_skipped(here, before, *now));
+  }
+  REMORA_CHECK(name_tree(*now, before.get()));
+  return directory_ptr(std::move(now));
+}
+
+/// A sparse checkout's absent files are not deletions (W16): their entries are the index's.
+result<void> scanner::visit_skipped(place& here, const directory_ptr& before, directory& now) {
+  const std::string& prefix = here.rules.prefix();
+  const auto& skipped = index_.skipped();
+  auto at =
+      std::lower_bound(skipped.begin(), skipped.end(), prefix,
+                       [](const git_index_entry* e, const std::string& p) { return e->path < p; });
+  directory more;
+  while (at != skipped.end() && std::string_view((*at)->path).starts_with(prefix)) {
+    const git_index_entry& e = **at++;
+    const std::string_view rest = std::string_view(e.path).substr(prefix.size());
+    const std::size_t slash = rest.find('/');
+    const std::string path = prefix + std::string(rest.substr(0, slash));
+    const std::string_view name = std::string_view(path).substr(prefix.size());
+    if (now.find(name) || more.find(name)) continue;
+    const record* old = before ? before->find(name) : nullptr;
+    found here_at{path, name, DT_UNKNOWN, old, before.get(), more};
+    if (slash == rest.npos) {
+      record r;
+      r.mode = static_cast<git::mode>(e.mode);
+      r.id = from_git(e.id);
+      r.in_base = old && old->in_base;
+      const bool same = old && old->id == r.id;
+      r.written = same ? old->written : number_;
+      if (!same && repo_.exists(r.id)) sink_.adopt(r.id);
+      emit(here_at, r);
+    } else {
+      REMORA_CHECK(enter(here, here_at, unique_fd()));
+    }
+    more.sort();
+  }
+  for (const record& r : more.records)
+    now.add(more.name(r), r, r.child == record::no_child ? nullptr : more.children[r.child]);
+  now.sort();
+  return {};
+}
+
+result<void> scanner::visit(place& here, found& at) {
+  if (at.name == ".git") {
+    if (here.depth > 0) leave_out(at, "nested repository: its git directory is not captured");
+    return {};
+  }
+  if (at.path.size() > max_path_bytes) {
+    leave_out_kept(at, "path too long");
+    return {};
+  }
+  if (!at.known() && !is_safe_name(at.name, false)) {
+    leave_out(at, "name refused by git");
+    return {};
+  }
+  constexpr int tries = 3;
+  for (int i = 0; i < tries; ++i) {
+    REMORA_TRY(const bool done, visit_once(here, at));
+    if (done) return {};
+    at.type = DT_UNKNOWN;  // it became something else between two calls (W2)
+  }
+  leave_out_kept(at, "changed while read");
+  return {};
+}
+
+result<bool> scanner::visit_once(place& here, found& at) {
+  if (at.type == DT_DIR) return visit_directory(here, at);
+  struct stat st{};
+  if (::fstatat(here.fd(), at.c_name(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return cannot_open(at, os_error(errno, to_utf8(at.path)));
+  if (S_ISDIR(st.st_mode)) return visit_directory(here, at);
+  if (!wanted(here, at, false)) return true;
+  if (S_ISREG(st.st_mode)) return visit_file(here, at, st);
+  if (S_ISLNK(st.st_mode)) return visit_link(here, at, st);
+  leave_out_kept(at, kind_of(st.st_mode));
+  return true;
+}
+
+result<bool> scanner::visit_directory(place& here, found& at) {
+  if (is_gitlink(at)) {
+    visit_submodule(here, at);
+    return true;
+  }
+  if (!wanted(here, at, true)) return true;
+  if (here.depth + 1 > max_depth) {
+    leave_out_kept(at, "directories nested too deeply");
+    return true;
+  }
+  constexpr int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  unique_fd fd(::openat(here.fd(), at.c_name(), flags));
+  struct stat st{};
+  if (!fd || ::fstat(fd.get(), &st) != 0) return cannot_open(at, os_error(errno, to_utf8(at.path)));
+  if (st.st_dev != device_) {
+    leave_out_kept(at, "other file system");
+    return true;
+  }
+  REMORA_CHECK(enter(here, at, std::move(fd)));
+  return true;
+}
+
+result<void> scanner::enter(place& here, found& at, unique_fd fd) {
+  name_list names;
+  if (fd && !names.read(fd.get())) {
+    leave_out_kept(at, "unreadable");
+    return {};
+  }
+  REMORA_TRY(const directory_ptr before, children_before(at));
+  bool included = here.included;
+  if (const auto verdict = rules_.include->match(at.path, true);
+      verdict != ignore_list::verdict::none)
+    included = verdict == ignore_list::verdict::ignored;
+  place below{level(&here.rules, *rules_.ignore, fd.get(), at.path + '/'), here.depth + 1, included,
+              here.attributes};
+  auto& empty = out_.manifest.empty_directories;
+  const std::size_t listed_before = empty.size();
+  REMORA_TRY(directory_ptr child, scan(below, names, before));
+  if (fd && child->tree.is_zero() && empty.size() == listed_before && !below.rules.is_ignored())
+    empty.push_back(at.path);
+  record r;
+  r.mode = mode::directory;
+  r.id = child->tree;
+  r.written = child->written;
+  r.in_base = at.before && at.before->in_base;
+  emit(at, r, std::move(child));
+  return {};
+}
+
+void scanner::visit_submodule(place& here, found& at) {
+  const git_index_entry* entry = index_.find(at.path);
+  record r;
+  r.mode = mode::commit;
+  r.id = entry ? from_git(entry->id) : at.before->id;
+  r.in_base = at.before && at.before->in_base;
+  if (const auto fd = open_directory(here.fd(), std::string(at.name))) {
+    const submodule_state state = read_submodule(repo_, git_dir_, fd->get());
+    if (!state.head.is_zero()) r.id = state.head;
+    if (state.has_content) leave_out(at, "submodule content");
+  } else {
+    leave_out(at, "unreadable");
+  }
+  emit(at, r);
+}
+
+bool scanner::is_gitlink(const found& at) const {
+  if (!index_.known()) return at.was_there() && at.before->mode == mode::commit;
+  if (!index_.has_gitlinks()) return false;
+  const git_index_entry* entry = index_.find(at.path);
+  return entry && static_cast<git::mode>(entry->mode) == mode::commit;
+}
+
+bool scanner::is_skipped(const std::string& path) const {
+  if (!rules_.keep_skipped || index_.skipped().empty()) return false;
+  const auto& skipped = index_.skipped();
+  const auto at =
+      std::lower_bound(skipped.begin(), skipped.end(), path,
+                       [](const git_index_entry* e, const std::string& p) { return e->path < p; });
+  if (at != skipped.end() && path == (*at)->path) return true;
+  const std::string below = path + '/';
+  const auto first =
+      std::lower_bound(skipped.begin(), skipped.end(), below,
+                       [](const git_index_entry* e, const std::string& p) { return e->path < p; });
+  return first != skipped.end() && std::string_view((*first)->path).starts_with(below);
+}
+
+/// A name that was there before and is not now.
+void scanner::absent(found& at) {
+  if (!at.before || !at.before->in_base || is_skipped(at.path)) return;
+  record r = *at.before;
+  r.gone = true;
+  const directory_ptr below =
+      r.child == record::no_child ? nullptr : at.before_in->children[r.child];
+  emit(at, r, below);
+}
+
+bool scanner::wanted(place& here, const found& at, bool is_directory) {
+  if (at.known() || !here.rules.ignores(at.path, is_directory)) return true;
+  if (index_.tracks(at.path, is_directory)) return true;
+  const auto verdict = rules_.include->match(at.path, is_directory);
+  if (verdict == ignore_list::verdict::ignored) return true;
+  if (verdict == ignore_list::verdict::none && here.included) return true;
+  return is_directory && rules_.include->may_match_below(at.path);
+}
+
+/// What an open or stat that failed means for the path; an error only where nothing can be read.
+result<bool> scanner::cannot_open(found& at, error e) {
+  for (const int lack : {EMFILE, ENFILE, ENOMEM})
+    if (e.is_errno(lack)) return e;
+  for (const int swapped : {ELOOP, ENOTDIR, ENXIO, EINTR})
+    if (e.is_errno(swapped)) return false;
+  if (e.is_errno(ENOENT))
+    absent(at);
+  else
+    leave_out_kept(at, "unreadable");
+  return true;
+}
+
+result<directory_ptr> scanner::children_before(const found& at) {
+  if (!at.before || at.before->mode != mode::directory) return directory_ptr();
+  const record& r = *at.before;
+  if (r.child != record::no_child) return at.before_in->children[r.child];
+  if (r.id.is_zero()) return directory_ptr();
+  return load_base(r.id, at.path + '/');
+}
+
+/// The base's records, with stamps from the index for what it says is unchanged since checkout.
+result<directory_ptr> scanner::load_base(const oid& tree, const std::string& prefix) {
+  REMORA_TRY(const std::vector<tree_entry> entries, repo_.read_tree(tree));
+  auto made = std::make_shared<directory>();
+  made->tree = tree;
+  made->records.reserve(entries.size());
+  std::string path = prefix;
+  for (const tree_entry& e : entries) {
+    record r;
+    r.mode = e.mode;
+    r.id = e.id;
+    r.in_base = true;
+    if (e.mode != mode::directory && e.mode != mode::commit) {
+      path.resize(prefix.size());
+      path += e.name;
+      const git_index_entry* in_index = index_.find(path);
+      if (in_index && from_git(in_index->id) == e.id &&
+          static_cast<git::mode>(in_index->mode) == e.mode)
+        if (const auto known = index_.stamp_of_entry(*in_index)) {
+          r.stamp = *known;
+          r.from_index = true;
+        }
+    }
+    made->add(e.name, r, nullptr);
+  }
+  made->sort();
+  return directory_ptr(std::move(made));
+}
+
+result<void> scanner::name_tree(directory& now, const directory* before) {
+  for (const record& r : now.records) {
+    const directory* below = now.child(r);
+    now.any_kept = now.any_kept || r.kept || (below && below->any_kept);
+  }
+  if (before && !before->tree.is_zero() && may_name(before->tree, before->written) &&
+      same_entries(now, *before)) {
+    now.tree = before->tree;
+    now.written = before->written;
+    return {};
+  }
+  std::vector<tree_entry> entries;
+  for (const record& r : now.records)
+    if (in_tree(r)) entries.push_back({std::string(now.name(r)), r.id, r.mode});
+  if (entries.empty()) return {};
+  REMORA_TRY(now.tree, sink_.tree(std::move(entries)));
+  now.written = number_;
+  return {};
+}
+
+void scanner::leave_out(const found& at, std::string_view reason) {
+  out_.manifest.left_out.push_back({at.path, std::string(reason)});
+}
+
+/// Left out, and what was captured there before stays.
+void scanner::leave_out_kept(found& at, std::string_view reason) {
+  leave_out(at, reason);
+  if (!at.was_there()) return;
+  record r = *at.before;
+  r.stamp = {};
+  r.kept = true;
+  adopt_below(r, at.below());
+  emit(at, r, r.child == record::no_child ? nullptr : at.before_in->children[r.child]);
+}
+
+void scanner::adopt_below(const record& r, const directory* below) {
+  if (!r.id.is_zero() && r.mode != mode::commit && !may_name(r.id, r.written)) sink_.adopt(r.id);
+  if (!below) return;
+  for (const record& inner : below->records)
+    if (!inner.gone) adopt_below(inner, below->child(inner));
+}
+
+void scanner::emit(found& at, const record& r, directory_ptr below) {
+  if (r.converted && !r.gone) out_.manifest.converted.push_back(at.path);
+  at.now.add(at.name, r, std::move(below));
+}
+
+bool scanner::may_name(const oid& id, std::uint32_t written) const {
+  return written == 0 || written == number_ || sink_.is_durable(id);
+}
+
+}  // namespace remora::git

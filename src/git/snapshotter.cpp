@@ -1,0 +1,237 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <remora/core/text.hpp>
+#include <remora/git/snapshot.hpp>
+
+#include "git/gitdir_state.hpp"
+#include "git/scanner.hpp"
+
+namespace remora::git {
+namespace {
+
+constexpr std::size_t max_pointer_bytes = 8192;
+
+class database final : public content_sink {
+ public:
+  explicit database(object_writer& objects) : objects_(objects) {}
+
+  result<oid> blob(std::string_view bytes) override { return objects_.blob(bytes); }
+  result<oid> blob_from(int fd, std::uint64_t size) override {
+    return objects_.blob_from(fd, size);
+  }
+  result<oid> tree(std::vector<tree_entry> entries) override {
+    return objects_.tree(std::move(entries));
+  }
+  void trust(const oid& id) override { objects_.trust(id); }
+  bool is_durable(const oid& id) const override { return objects_.is_durable(id); }
+  void adopt(const oid& id) override { objects_.adopt(id); }
+
+ private:
+  object_writer& objects_;
+};
+
+error gone(const worktree& tree, std::string_view why) {
+  return fail(errc::vanished, fmt::format("the worktree {} {}", to_utf8(tree.root.string()), why));
+}
+
+/// The root, if it still is the directory that it was when the worktree was made.
+result<unique_fd> open_root(const worktree& tree, bool had_files) {
+  auto root = open_file(tree.root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!root && (root.error().is_errno(EMFILE) || root.error().is_errno(ENFILE)))
+    return root.error();
+  struct stat st{};
+  if (!root || ::fstat(root->get(), &st) != 0) return gone(tree, "is gone");
+  if (st.st_dev != tree.device || st.st_ino != tree.inode)
+    return gone(tree, "was replaced by another directory");
+  if (had_files && ::fstatat(root->get(), ".git", &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return gone(tree, "has lost its .git file");
+  return root;
+}
+
+/// C2: an agent may point it at a repository of its own; nothing here follows it, but git would.
+bool points_home(int root, const worktree& tree) {
+  constexpr std::string_view key = "gitdir: ";
+  const auto pointer = read_regular(root, ".git", max_pointer_bytes);
+  if (!pointer || !pointer->starts_with(key)) return false;
+  const std::string target(trim(std::string_view(*pointer).substr(key.size())));
+  std::error_code ignored;
+  return target == tree.git_dir.string() ||
+         std::filesystem::equivalent(tree.root / target, tree.git_dir, ignored);
+}
+
+/// HEAD and index: what must not move during a walk.
+struct position {
+  head_reading head;
+  file_identity index;
+  bool operator==(const position& o) const {
+    return head.bytes == o.head.bytes && head.head == o.head.head && index == o.index;
+  }
+};
+
+position read_position(const repository& repo, int git_dir) {
+  return {read_head(repo, git_dir), identity_at(git_dir, "index")};
+}
+
+}  // namespace
+
+struct snapshotter::impl {
+  worktree tree;
+  oid base;
+  snapshot_rules rules;
+  ignore_list include;
+  conversions convert;
+
+  directory_ptr last;
+  std::uint32_t number = 0;
+  std::optional<index_view> index;
+  position last_position;  ///< that `last_index` was made at
+  std::optional<index_state> last_index;
+
+  void refresh_index(int git_dir, const position& now);
+  result<snapshot> scan(const repository& repo, object_writer& objects, std::stop_token stop,
+                        int root, int git_dir, directory_ptr& result);
+  result<void> describe_index(const repository& repo, const position& now, snapshot& out);
+  result<void> adopt_named(const repository& repo, object_writer& objects, snapshot& out) const;
+};
+
+/// Tens of thousands of entries are not parsed again for nothing.
+void snapshotter::impl::refresh_index(int git_dir, const position& now) {
+  if (index && index->known() && index->settled() && index->identity() == now.index) return;
+  index = index_view::read(git_dir);
+  last_index.reset();
+}
+
+result<void> snapshotter::impl::describe_index(const repository& repo, const position& now,
+                                               snapshot& out) {
+  if (!last_index || !(last_position == now)) {
+    oid head_tree;
+    if (!now.head.head.commit.is_zero()) {
+      REMORA_TRY(const commit_info commit, repo.read_commit(now.head.head.commit));
+      head_tree = commit.tree;
+    }
+    REMORA_TRY(last_index, compare_with_tree(repo, *index, head_tree));
+    last_position = now;
+  }
+  out.index = *last_index;
+  if (!now.head.readable && out.index.known) {
+    out.index = {};
+    out.index.note = "HEAD cannot be read, so the index has nothing to be compared with";
+  }
+  // An entry whose object is missing cannot be restored, and must not be named.
+  std::size_t missing = 0;
+  std::erase_if(out.index.entries, [&](const index_entry& e) {
+    const bool lost = e.mode != mode::commit && !e.intent_to_add && !repo.exists(e.id);
+    missing += lost ? 1 : 0;
+    return lost;
+  });
+  if (missing > 0)
+    out.index.note = fmt::format("{} staged entries name objects that do not exist", missing);
+  return {};
+}
+
+/// What the snapshot names and somebody else's git wrote, which does not sync.
+result<void> snapshotter::impl::adopt_named(const repository& repo, object_writer& objects,
+                                            snapshot& out) const {
+  std::vector<oid> tips = operation_commits(out.operation);
+  std::erase_if(tips, [&](const oid& id) { return !repo.read_commit(id); });
+  tips.insert(tips.end(), out.stashes.begin(), out.stashes.end());
+  if (!out.head.commit.is_zero()) tips.push_back(out.head.commit);
+  for (const oid& tip : tips)
+    if (tip != base && !objects.is_durable(tip)) {
+      REMORA_CHECK(objects.adopt_commits(tip, base));
+    }
+  for (const index_entry& e : out.index.entries)
+    if (e.mode != mode::commit && !e.intent_to_add && !objects.is_durable(e.id))
+      objects.adopt(e.id);
+  return {};
+}
+
+result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& objects,
+                                         std::stop_token stop, int root, int git_dir,
+                                         directory_ptr& known) {
+  snapshot out;
+  database sink(objects);
+  const shared_rules shared = shared_rules::read(repo);
+  scan_rules how;
+  how.ignore = &shared;
+  how.include = &include;
+  how.convert = convert;
+  how.max_file_bytes = rules.max_file_bytes;
+  constexpr int tries = 3;
+  for (int i = 1;; ++i) {
+    const position before = read_position(repo, git_dir);
+    refresh_index(git_dir, before);
+    scanner walk(repo, sink, *index, how, number + 1, stop);
+    REMORA_TRY(scan_result scanned, walk.run(root, tree.git_dir, known));
+    known = scanned.root;
+    out.manifest = std::move(scanned.manifest);
+    out.files_scanned = scanned.files_scanned;
+    out.files_read += scanned.files_read;
+    out.operation = read_operation(git_dir, out.manifest.left_out);
+    const position after = read_position(repo, git_dir);
+    const bool still = before == after && index->identity() == after.index;
+    if (!still && i < tries) continue;
+    out.manifest.head_torn = !still;
+    out.head = before.head.head;
+    if (!before.head.readable) out.manifest.left_out.push_back({".git/HEAD", "unreadable"});
+    REMORA_CHECK(describe_index(repo, before, out));
+    return out;
+  }
+}
+
+snapshotter::snapshotter(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
+snapshotter::snapshotter(snapshotter&&) noexcept = default;
+snapshotter& snapshotter::operator=(snapshotter&&) noexcept = default;
+snapshotter::~snapshotter() = default;
+
+const worktree& snapshotter::tree() const noexcept {
+  return impl_->tree;
+}
+
+result<snapshotter> snapshotter::open(const repository& repo, worktree tree, const oid& base,
+                                      snapshot_rules rules) {
+  REMORA_TRY(const commit_info commit, repo.read_commit(base));
+  auto made = std::make_unique<impl>();
+  made->tree = std::move(tree);
+  made->base = base;
+  made->rules = std::move(rules);
+  std::string patterns;
+  for (const std::string& line : made->rules.include) patterns += line + '\n';
+  made->include = ignore_list(patterns);
+  made->convert = conversions::of(repo);
+  made->last = scanner::base_root(commit.tree);
+  return snapshotter(std::move(made));
+}
+
+result<snapshot> snapshotter::take(const repository& repo, object_writer& objects,
+                                   std::stop_token stop) {
+  impl& my = *impl_;
+  const bool had_files = !my.last->records.empty();
+  REMORA_TRY(const unique_fd root, open_root(my.tree, had_files));
+  const auto git_dir = open_file(my.tree.git_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!git_dir) return gone(my.tree, "has lost its git directory");
+
+  directory_ptr known = my.last;
+  REMORA_TRY(snapshot out,
+             my.scan(repo, objects, std::move(stop), root.get(), git_dir->get(), known));
+  // Removed while it was walked: what was seen is a part.
+  if (auto still = open_root(my.tree, had_files); !still) return still.error();
+  if (!points_home(root.get(), my.tree))
+    out.manifest.left_out.push_back({".git", "does not point at this worktree's git directory"});
+  std::sort(out.manifest.left_out.begin(), out.manifest.left_out.end());
+  out.stashes = read_stashes(repo, my.rules.branch);
+  REMORA_CHECK(my.adopt_named(repo, objects, out));
+  out.tree = known->tree;
+  if (out.tree.is_zero()) {
+    REMORA_TRY(out.tree, objects.tree({}));
+  }
+  my.last = std::move(known);
+  ++my.number;
+  return out;
+}
+
+}  // namespace remora::git
