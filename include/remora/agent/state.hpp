@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <remora/agent/adapter.hpp>
+#include <remora/agent/text_tail.hpp>
 #include <remora/core/clock.hpp>
 #include <remora/core/ids.hpp>
 #include <string>
@@ -31,7 +32,7 @@ struct attempt_record {
 struct decision {
   std::string text;
   std::string source;              ///< note plan said thought
-  std::vector<std::string> files;  ///< of the mutating call it preceded
+  std::vector<std::string> files;  ///< of the mutating calls it preceded
   std::uint32_t attempt = 0;
 };
 
@@ -48,11 +49,15 @@ struct verification {
   std::uint32_t attempt = 0;
 };
 
+/// Thread: one at a time. Every text is kept printable. Paths are as the agent gave them, made
+/// relative to the directory that its session started in.
 class state {
  public:
+  /// `prompt`: its first 16 KiB are kept; the whole of it is the plan's to know.
   state(std::string run, std::string task, std::string prompt);
 
   // --- the fold ---
+  // An event costs what its text costs to read. None fails, and none is an error at any place.
   void begin_attempt(std::uint32_t number, const agent_config& agent, wall_time at);
   void apply(const event& e);
   void end_attempt(const outcome& o, wall_time at);
@@ -60,29 +65,33 @@ class state {
   void set_notes(std::string_view text);
   void set_verification(verification v);
 
-  /// remora.state/1; ends in a newline. Stable order, no time of its own.
+  /// remora.state/1, under 256 KiB; ends in a newline. Stable order, no time of its own.
   std::string to_json() const;
-  /// Errors: errc::corrupt; errc::unsupported for a newer schema.
+  /// What is read folds on as the original would have. Errors: errc::corrupt; errc::unsupported for
+  /// a newer schema.
   static result<state> from_json(std::string_view text);
 
   // --- what prompts and people ask ---
   const std::string& task() const noexcept { return task_; }
   const std::string& task_prompt() const noexcept { return prompt_; }
+  /// The newest (16 KiB of them, some 50); `total_usage` and `turns` count all.
   const std::vector<attempt_record>& attempts() const noexcept { return attempts_; }
   const std::vector<plan_item>& plan() const noexcept { return plan_; }
+  /// The newest 20; notes stay longer than what was said or thought.
   const std::vector<decision>& decisions() const noexcept { return decisions_; }
   const std::vector<tool_use>& tools() const noexcept { return tools_; }  ///< the newest 20
   const std::map<std::string, std::uint64_t>& tool_counts() const noexcept { return tool_counts_; }
-  const std::string& messages() const noexcept { return messages_; }  ///< a tail of at most 16 KiB
-  const std::string& thoughts() const noexcept { return thoughts_; }  ///< a tail of at most 16 KiB
-  const std::string& last_message() const noexcept {
-    return last_message_;
-  }  ///< whole, at most 16 KiB
+  /// Tails of at most 16 KiB; a blank line lies between two messages.
+  const std::string& messages() const noexcept { return messages_.str(); }
+  const std::string& thoughts() const noexcept { return thoughts_.str(); }
+  /// The last whole message: what streams in is none before its turn, prompt or attempt ends or a
+  /// tool is called. The last 16 KiB of it.
+  const std::string& last_message() const noexcept { return last_message_; }
   const std::string& notes() const noexcept { return notes_; }
+  /// The newest last, each once: at most 500 and 24 KiB.
   const std::vector<std::string>& files_touched() const noexcept { return files_; }
-  const std::vector<file_change>& proposed() const noexcept {
-    return proposed_;
-  }  ///< writes that were not applied
+  /// Writes that were not applied, content cut to 4 KiB: the newest 20 and 12 KiB.
+  const std::vector<file_change>& proposed() const noexcept { return proposed_; }
   const std::optional<verification>& last_verification() const noexcept { return verification_; }
   const std::vector<agent_error>& errors() const noexcept { return errors_; }  ///< the newest 20
   usage total_usage() const;
@@ -95,18 +104,40 @@ class state {
   std::string session_id() const;
 
  private:
+  friend struct state_fold;   // state.cpp: what an event does
+  friend struct state_codec;  // state_json.cpp
+
+  /// What attempts_ no longer holds.
+  struct earlier_attempts {
+    std::uint64_t count = 0, turns = 0;
+    usage used;
+  };
+
   std::string run_, task_, prompt_;
   std::vector<attempt_record> attempts_;
+  earlier_attempts earlier_;
   std::vector<plan_item> plan_;
   std::vector<decision> decisions_;
   std::vector<tool_use> tools_;
   std::map<std::string, std::uint64_t> tool_counts_;
-  std::string messages_, thoughts_, last_message_, notes_;
+  text_tail messages_, thoughts_;
+  std::string last_message_, notes_;
   std::vector<std::string> files_;
+  std::size_t files_size_ = 0;  ///< of files_ in JSON
   std::vector<file_change> proposed_;
   std::optional<verification> verification_;
   std::vector<agent_error> errors_;
   std::uint64_t unknown_ = 0, progress_ = 0;
+
+  // Where the fold stands between two events.
+  std::string cwd_;                  ///< of the session
+  std::size_t open_message_ = 0;     ///< bytes at the end of messages_ that are still streaming
+  std::size_t newest_thought_ = 0;   ///< bytes at the end of thoughts_ not yet behind a decision
+  bool thought_open_ = false;        ///< the next streamed piece continues it
+  bool said_ = false;                ///< last_message_ is not yet behind a decision
+  bool noted_ = false;               ///< this attempt has left a note
+  bool decision_open_ = false;       ///< the next mutating call belongs to the newest decision
+  std::vector<std::uint64_t> seen_;  ///< hashes of what counted as progress, the newest 64
 };
 
 }  // namespace remora::agent
