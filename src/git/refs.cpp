@@ -1,6 +1,5 @@
 // Refs: compare-and-swap only, durable on return.
 #include <fmt/format.h>
-#include <poll.h>
 
 #include <algorithm>
 #include <random>
@@ -8,6 +7,7 @@
 #include <remora/core/text.hpp>
 
 #include "git/repository_impl.hpp"
+#include "git/wait.hpp"
 
 namespace remora::git {
 namespace {
@@ -30,7 +30,7 @@ int while_locked(Attempt attempt) {
   for (;;) {
     const int code = attempt();
     if (code != GIT_ELOCKED || steady_clock::now() >= until) return code;
-    ::poll(nullptr, 0, static_cast<int>(jitter().count()));
+    pause_for(jitter());
   }
 }
 

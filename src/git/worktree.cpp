@@ -1,0 +1,194 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <remora/core/text.hpp>
+#include <remora/git/command.hpp>
+#include <remora/git/worktree.hpp>
+
+#include "git/careful.hpp"
+#include "git/remove_tree.hpp"
+#include "git/worktree_books.hpp"
+
+namespace remora::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::minutes checkout_deadline{30};
+constexpr std::string_view heads = "refs/heads/";
+
+error gone(const fs::path& root, std::string_view why) {
+  return fail(errc::vanished,
+              fmt::format("the worktree {} is not what it was: {}", to_utf8(root.string()), why));
+}
+
+result<unique_fd> open_root(const fs::path& root) {
+  auto fd = open_directory(AT_FDCWD, root.string());
+  if (!fd) return gone(root, fd.error().what);
+  return fd;
+}
+
+/// `root` may be absent, or an empty directory of the caller's.
+result<void> check_free(const fs::path& root) {
+  std::error_code ec;
+  const fs::file_status status = fs::symlink_status(root, ec);
+  if (status.type() == fs::file_type::not_found) return {};
+  if (status.type() == fs::file_type::directory && fs::is_empty(root, ec) && !ec) return {};
+  return fail(errc::repository, fmt::format("{} exists already and remora did not make it: move it "
+                                            "away, or choose another workspace.dir",
+                                            to_utf8(root.string())));
+}
+
+/// Directory, git's entry and our note. The order matters: the note is what allows the next try.
+result<void> remove_parts(const fs::path& common_dir, const fs::path& root) {
+  const std::optional<fs::path> entry = find_entry(common_dir, root);
+  const auto parent = open_file(root.parent_path(), O_RDONLY | O_DIRECTORY);
+  if (!parent && !parent.error().is_errno(ENOENT)) return parent.error();
+  if (parent) {
+    REMORA_CHECK(remove_tree(parent->get(), root.filename().string()));
+  }
+  if (entry) {
+    REMORA_TRY(const unique_fd entries, open_file(entry->parent_path(), O_RDONLY | O_DIRECTORY));
+    REMORA_CHECK(remove_tree(entries.get(), entry->filename().string()));
+    ::rmdir(entry->parent_path().c_str());  // as git does with the last one; else not empty
+  }
+  return forget_made(common_dir, root);
+}
+
+std::vector<std::string> add_arguments(const repository& repo, const fs::path& root,
+                                       std::string_view short_branch, const oid& commit) {
+  return {"--git-dir",
+          repo.common_dir().string(),
+          "worktree",
+          "add",
+          "--no-track",
+          "-b",
+          std::string(short_branch),
+          "--lock",
+          "--reason",
+          "remora",
+          "--",
+          root.string(),
+          commit.hex()};
+}
+
+/// What a failed `git worktree add` left: the branch goes only if this call made it.
+void undo_add(const repository& repo, const fs::path& root, const std::string& branch,
+              const oid& commit) {
+  // Best effort: the error that the caller gets is the one that led here, and a next try at this
+  // root meets what is left.
+  (void)remove_parts(repo.common_dir(), root);
+  if (auto own = repo.reopen()) (void)own->delete_ref(branch, commit);
+}
+
+result<worktree> identify(const fs::path& root, const fs::path& git_dir) {
+  REMORA_TRY(const unique_fd fd, open_root(root));
+  struct stat st{};
+  if (::fstat(fd.get(), &st) != 0) return gone(root, "it cannot be examined");
+  return worktree{root, git_dir, st.st_dev, st.st_ino};
+}
+
+/// Removes the plain file `name` in `dir` if it is there; true if it was.
+result<bool> remove_lock(int dir, const std::string& name) {
+  if (::unlinkat(dir, name.c_str(), 0) == 0) return true;
+  if (errno == ENOENT || errno == EISDIR || errno == ENOTDIR) return false;
+  return os_error(errno, fmt::format("cannot remove {}", to_utf8(name)));
+}
+
+}  // namespace
+
+result<worktree> add_worktree(const repository& repo, const fs::path& where,
+                              const std::string& branch, const oid& commit, std::stop_token stop) {
+  if (!branch.starts_with(heads) || branch.size() == heads.size())
+    return fail(errc::usage, fmt::format("'{}' is not a full branch name", printable(branch)));
+  const fs::path& common_dir = repo.common_dir();
+  REMORA_TRY(const unique_fd lock, lock_worktrees(common_dir, stop));
+  REMORA_CHECK(make_directories(fs::absolute(where).lexically_normal().parent_path(), 0700));
+  const fs::path root = real_root(where);
+  REMORA_CHECK(check_free(root));
+  REMORA_TRY(const std::optional<oid> existing, repo.read_ref(branch));
+  if (existing)
+    return fail(errc::repository, fmt::format("the branch {} exists already", to_utf8(branch)));
+  REMORA_CHECK(note_made(common_dir, root));
+  const auto short_branch = std::string_view(branch).substr(heads.size());
+  auto added =
+      run_git(common_dir, add_arguments(repo, root, short_branch, commit), checkout_deadline, stop);
+  if (added && added->exit_code != 0)
+    added =
+        fail(errc::repository, fmt::format("git could not make the worktree {}: {}",
+                                           to_utf8(root.string()), printable(trim(added->err))));
+  const std::optional<fs::path> entry = find_entry(common_dir, root);
+  if (added && !entry) added = gone(root, "git made no entry for it");
+  if (!added) {
+    undo_add(repo, root, branch, commit);
+    return added.error();
+  }
+  return identify(root, *entry);
+}
+
+result<worktree> open_worktree(const repository& repo, const fs::path& where) {
+  const fs::path root = real_root(where);
+  const std::optional<fs::path> entry = find_entry(repo.common_dir(), root);
+  if (!entry) return gone(root, "git has no entry for it");
+  REMORA_TRY(worktree tree, identify(root, *entry));
+  REMORA_CHECK(check_worktree(tree));
+  return tree;
+}
+
+result<void> check_worktree(const worktree& tree) {
+  REMORA_TRY(const unique_fd root, open_root(tree.root));
+  struct stat st{};
+  if (::fstat(root.get(), &st) != 0 || st.st_dev != tree.device || st.st_ino != tree.inode)
+    return gone(tree.root, "another directory is in its place");
+  const auto target = read_gitfile(root.get(), tree.root);
+  if (!target) return gone(tree.root, target.error().what);
+  if (*target != tree.git_dir)
+    return gone(tree.root, fmt::format("its .git points to {}", to_utf8(target->string())));
+  std::error_code ec;
+  if (!fs::exists(tree.git_dir / "HEAD", ec))
+    return gone(tree.root, "git's entry for it has been removed");
+  return {};
+}
+
+result<void> remove_worktree(const repository& repo, const fs::path& where) {
+  const fs::path& common_dir = repo.common_dir();
+  const fs::path root = real_root(where);
+  REMORA_TRY(const unique_fd lock, lock_worktrees(common_dir, {}));
+  std::error_code ec;
+  const bool there = fs::symlink_status(root, ec).type() != fs::file_type::not_found;
+  if (!was_made(common_dir, root)) {
+    if (!there) return {};
+    return fail(errc::repository,
+                fmt::format("{} was not made by remora: it is left alone", to_utf8(root.string())));
+  }
+  auto removed = remove_parts(common_dir, root);
+  if (!removed)
+    return within("cannot remove the worktree " + to_utf8(root.string()), removed.error());
+  return {};
+}
+
+result<std::vector<std::string>> remove_stale_locks(const repository& repo, const worktree& tree,
+                                                    const std::string& branch) {
+  std::vector<std::string> removed;
+  auto dir = open_directory(AT_FDCWD, tree.git_dir.string());
+  if (!dir) return gone(tree.root, dir.error().what);
+  name_list names;
+  REMORA_CHECK(names.read(dir->get()));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string name(names.name(i));
+    if (!name.ends_with(".lock")) continue;
+    REMORA_TRY(const bool was_there, remove_lock(dir->get(), name));
+    if (was_there) removed.push_back(name);
+  }
+  const fs::path lock = repo.common_dir() / (branch + ".lock");
+  if (const auto refs = open_file(lock.parent_path(), O_RDONLY | O_DIRECTORY)) {
+    REMORA_TRY(const bool was_there, remove_lock(refs->get(), lock.filename().string()));
+    if (was_there) removed.push_back(branch + ".lock");
+  }
+  return removed;
+}
+
+}  // namespace remora::git

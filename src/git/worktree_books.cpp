@@ -1,0 +1,101 @@
+#include "git/worktree_books.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <remora/core/text.hpp>
+
+#include "git/careful.hpp"
+#include "git/handles.hpp"
+#include "git/wait.hpp"
+
+namespace remora::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::minutes lock_patience{1};
+constexpr std::chrono::milliseconds between_tries{20};
+constexpr std::size_t most_gitfile = 4 << 10;
+
+/// One file for each root; its name is a hash because a path is no file name.
+fs::path note_path(const fs::path& common_dir, const fs::path& root) {
+  const std::string text = real_root(root).string();
+  git_oid id{};
+  git_odb_hash(&id, text.data(), text.size(), GIT_OBJECT_BLOB);
+  return common_dir / "remora" / "worktrees" / from_git(id).hex();
+}
+
+}  // namespace
+
+result<unique_fd> lock_worktrees(const fs::path& common_dir, std::stop_token stop) {
+  const fs::path directory = common_dir / "remora";
+  REMORA_CHECK(make_directories(directory, 0700));
+  REMORA_TRY(unique_fd lock, open_file(directory / "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  const auto until = std::chrono::steady_clock::now() + lock_patience;
+  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) return os_error(errno, "cannot lock the worktrees");
+    if (stop.stop_requested()) return fail(errc::stopped, "asked to stop while waiting for a lock");
+    if (std::chrono::steady_clock::now() >= until)
+      return fail(errc::held, fmt::format("another remora has held {} for a minute",
+                                          to_utf8((directory / "lock").string())));
+    pause_for(between_tries);
+  }
+  return lock;
+}
+
+fs::path real_root(const fs::path& root) {
+  std::error_code ec;
+  const fs::path absolute = fs::absolute(root, ec).lexically_normal();
+  const fs::path trimmed = absolute.has_filename() ? absolute : absolute.parent_path();
+  const fs::path parent = fs::weakly_canonical(trimmed.parent_path(), ec);
+  return ec ? trimmed : parent / trimmed.filename();
+}
+
+std::optional<fs::path> find_entry(const fs::path& common_dir, const fs::path& root) {
+  const fs::path wanted = real_root(root) / ".git";
+  const auto entries = open_file(common_dir / "worktrees", O_RDONLY | O_DIRECTORY);
+  name_list names;
+  if (!entries || !names.read(entries->get())) return std::nullopt;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string name(names.name(i));
+    const auto text = read_regular(entries->get(), name + "/gitdir", most_gitfile);
+    if (!text) continue;
+    const fs::path entry = common_dir / "worktrees" / name;
+    // Relative with `worktree.useRelativePaths` (git 2.48).
+    if ((entry / std::string(trim(*text))).lexically_normal() == wanted) return entry;
+  }
+  return std::nullopt;
+}
+
+result<fs::path> read_gitfile(int root_fd, const fs::path& root) {
+  REMORA_TRY(const std::string text, read_regular(root_fd, ".git", most_gitfile));
+  constexpr std::string_view prefix = "gitdir: ";
+  if (!text.starts_with(prefix)) return fail(errc::corrupt, ".git says no `gitdir:`");
+  const std::string target(trim(std::string_view(text).substr(prefix.size())));
+  if (target.find('\0') != target.npos) return fail(errc::corrupt, ".git holds a zero byte");
+  return (root / target).lexically_normal();
+}
+
+result<void> note_made(const fs::path& common_dir, const fs::path& root) {
+  const fs::path note = note_path(common_dir, root);
+  REMORA_CHECK(make_directories(note.parent_path(), 0700));
+  return write_file_durably(note, real_root(root).string() + "\n");
+}
+
+bool was_made(const fs::path& common_dir, const fs::path& root) {
+  return ::access(note_path(common_dir, root).c_str(), F_OK) == 0;
+}
+
+result<void> forget_made(const fs::path& common_dir, const fs::path& root) {
+  const fs::path note = note_path(common_dir, root);
+  if (::unlink(note.c_str()) != 0 && errno != ENOENT)
+    return os_error(errno, fmt::format("cannot remove {}", note.string()));
+  return {};
+}
+
+}  // namespace remora::git

@@ -1,0 +1,34 @@
+// Git's bookkeeping of worktrees (gitrepository-layout(5): `worktrees/<id>`), ours of which of them
+// we made, and the lock that both are changed under.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <remora/core/posix.hpp>
+#include <stop_token>
+#include <string>
+
+namespace remora::git {
+
+/// `<common dir>/remora/lock`, held until it goes out of scope. Waits at most a minute.
+/// Errors: errc::held, errc::stopped, errno.
+result<unique_fd> lock_worktrees(const std::filesystem::path& common_dir, std::stop_token stop);
+
+/// `root` as git writes it: absolute, without symbolic links above it.
+std::filesystem::path real_root(const std::filesystem::path& root);
+
+/// `<common dir>/worktrees/<id>` of the worktree at `root`, or nothing.
+std::optional<std::filesystem::path> find_entry(const std::filesystem::path& common_dir,
+                                                const std::filesystem::path& root);
+
+/// Where the `.git` file below the directory `root_fd` points, `root` being that directory's path;
+/// read as something that an agent may have replaced. Errors: errno, errc::corrupt, ...
+result<std::filesystem::path> read_gitfile(int root_fd, const std::filesystem::path& root);
+
+/// Ours: that remora made `root`. Kept outside git's entry, which an agent's git can remove.
+result<void> note_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
+bool was_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
+result<void> forget_made(const std::filesystem::path& common_dir,
+                         const std::filesystem::path& root);
+
+}  // namespace remora::git
