@@ -1,0 +1,133 @@
+// Moving and deleting the refs of a checkpoint.
+#include <fmt/format.h>
+
+#include <remora/checkpoint/store.hpp>
+
+#include "checkpoint/complete.hpp"
+
+namespace remora::checkpoint {
+namespace {
+
+/// Between a read of a ref and its swap somebody may move it again; nobody does so for long.
+constexpr int tries = 8;
+
+/// Names `value` so that it stays, though a ref of ours no longer does.
+result<std::string> set_aside(git::repository& repo, const run_id& run, const task_id& task,
+                              const git::oid& value) {
+  std::string name =
+      fmt::format("refs/remora/foreign/{}/{}/{}", run.str(), task.str(), value.hex().substr(0, 12));
+  if (auto set = repo.swap_ref(name, git::oid(), value); !set) {
+    if (!set.error().is(errc::ref_moved)) return set.error();
+    REMORA_TRY(const auto holds, repo.read_ref(name));
+    if (holds != value) return set.error();
+  }
+  return name;
+}
+
+/// Makes the record ref hold `ours`, from `old` or whatever it holds.
+result<void> take_ref(git::repository& repo, const run_id& run, const task_id& task,
+                      const git::oid& old, const git::oid& ours, store::published& how) {
+  const std::string ref = wip_ref(run, task);
+  git::oid from = old;
+  for (int i = 0; i < tries; ++i) {
+    const auto swapped = repo.swap_ref(ref, from, ours);
+    if (swapped) return {};
+    if (!swapped.error().is(errc::ref_moved)) return swapped.error();
+    REMORA_TRY(const auto holds, repo.read_ref(ref));
+    if (holds == ours) return {};
+    how.was_missing = !holds;
+    from = holds.value_or(git::oid());
+    // A ref may name an object that is not there; then there is nothing to keep.
+    if (holds && *holds != old && repo.exists(*holds)) {
+      REMORA_TRY(how.kept, set_aside(repo, run, task, *holds));
+    }
+  }
+  return fail(
+      errc::ref_moved,
+      fmt::format("{} is moved by another program as fast as by us: stop that program", ref));
+}
+
+error checked_out(const std::string& branch) {
+  return fail(errc::held, fmt::format("{} is checked out in your repository, so it is left as it "
+                                      "is: `git switch --detach` lets it follow",
+                                      branch));
+}
+
+/// The branch is derived: whatever it holds is replaced.
+result<void> set_branch(git::repository& repo, const std::string& branch, const git::oid& files) {
+  for (int i = 0; i < tries; ++i) {
+    REMORA_TRY(const auto holds, repo.read_ref(branch));
+    if (holds == files) return {};
+    if (repo.head_ref() == branch) return checked_out(branch);
+    const auto swapped = repo.swap_ref(branch, holds.value_or(git::oid()), files);
+    if (swapped || !swapped.error().is(errc::ref_moved)) return swapped;
+  }
+  return fail(errc::ref_moved, fmt::format("{} is being moved by another program", branch));
+}
+
+/// True for a files commit of the task, or for `files`, which a rerun may share with an older run.
+bool is_ours(const git::repository& repo, const run_id& run, const task_id& task,
+             const git::oid& commit, const git::oid& files) {
+  if (commit == files) return true;
+  const auto info = repo.read_commit(commit);
+  if (!info) return false;
+  const auto said = parse_files_message(info->message);
+  return said && said->run == run && said->task == task;
+}
+
+/// Deletes the branch unless somebody works on it.
+result<void> delete_branch(git::repository& repo, const run_id& run, const task_id& task,
+                           const git::oid& files) {
+  const std::string branch = wip_branch(run, task);
+  REMORA_TRY(const auto holds, repo.read_ref(branch));
+  if (!holds || !is_ours(repo, run, task, *holds, files)) return {};
+  if (repo.head_ref() == branch) return checked_out(branch);
+  return repo.delete_ref(branch, *holds);
+}
+
+}  // namespace
+
+result<store::published> store::publish(const prepared& p) {
+  published how;
+  REMORA_CHECK(take_ref(repo_, p.what.run, p.what.task, p.old, p.what.commit, how));
+  if (branch_) {
+    auto moved = set_branch(repo_, wip_branch(p.what.run, p.what.task), p.what.files);
+    if (!moved) how.branch_error = std::move(moved.error());
+  }
+  return how;
+}
+
+result<bool> store::recover(const run_id& run, const task_id& task, const git::oid& commit,
+                            const git::oid& old, published* how) {
+  auto r = read_record(repo_, commit);
+  if (!r && r.error().is(errc::corrupt)) return false;
+  if (!r) return r.error();
+  if (r->run != run || r->task != task)
+    return fail(errc::foreign, fmt::format("{} is a checkpoint of {} in run {}", commit.hex(),
+                                           r->task.str(), r->run.str()));
+  REMORA_TRY(const auto holds, repo_.read_ref(wip_ref(run, task)));
+  if (holds != commit) {
+    std::optional<record> before;
+    if (r->previous)
+      if (auto previous = read_record(repo_, *r->previous)) before = std::move(*previous);
+    REMORA_TRY(const bool complete, is_complete(repo_, *r, before));
+    if (!complete) return false;
+  }
+  REMORA_TRY(published done, publish({.what = std::move(*r), .old = old}));
+  if (how) *how = std::move(done);
+  return true;
+}
+
+result<void> store::remove(const record& expected) {
+  REMORA_CHECK(repo_.delete_ref(wip_ref(expected.run, expected.task), expected.commit));
+  return delete_branch(repo_, expected.run, expected.task, expected.files);
+}
+
+result<void> store::mend_branch(const run_id& run, const task_id& task) {
+  if (!branch_) return {};
+  REMORA_TRY(const auto r, newest(run, task));
+  if (r) return set_branch(repo_, wip_branch(run, task), r->files);
+  return delete_branch(repo_, run, task, git::oid());
+}
+
+}  // namespace remora::checkpoint
