@@ -23,7 +23,11 @@ result<void> check_parents(const record& r, const std::vector<git::oid>& parents
 
 result<record> read(const git::repository& repo, const git::oid& commit) {
   auto info = repo.read_commit(commit);
-  if (!info) return damage(info.error());
+  if (!info) {
+    if (repo.read_tree(commit) || repo.read_blob(commit))
+      return fail(errc::foreign, "it is no commit, so nothing of ours");
+    return damage(info.error());
+  }
   REMORA_TRY(record r, parse_record_message(info->message));
   REMORA_CHECK(check_parents(r, info->parents));
   auto files = repo.read_commit(r.files);
