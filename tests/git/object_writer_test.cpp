@@ -1,0 +1,311 @@
+#include <remora/git/object_writer.hpp>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/test/unit_test.hpp>
+#include <csignal>
+#include <remora/core/posix.hpp>
+#include <repo.hpp>
+
+#include "watched_sync.hpp"
+
+using namespace remora;
+using namespace remora::git;
+using remora::test::test_repo;
+using remora::test::watched_sync;
+using remora::test::write_bytes;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct writer_fixture {
+  test_repo files;
+  oid head;
+  std::optional<repository> opened;
+
+  writer_fixture() {
+    files.write("f", "x");
+    head = files.commit("one");
+    auto repo = repository::discover(files.path());
+    if (!repo) throw std::runtime_error(repo.error().what);
+    opened.emplace(std::move(*repo));
+  }
+  repository& repo() { return *opened; }
+  fs::path loose(const oid& id) const {
+    return files.path() / ".git/objects" / id.hex().substr(0, 2) / id.hex().substr(2);
+  }
+  std::string loose_name(const oid& id) const {
+    return id.hex().substr(0, 2) + "/" + id.hex().substr(2);
+  }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(object_writers, writer_fixture)
+
+BOOST_AUTO_TEST_CASE(objects_are_what_git_would_have_written) {
+  object_writer objects(repo());
+  const oid blob = objects.blob(std::string("a\0b\r\n", 5)).value();
+  files.write("g", std::string("a\0b\r\n", 5));
+  BOOST_TEST(files.git("hash-object --no-filters g") == blob.hex());
+  const oid tree = objects
+                       .tree({{"z", blob, mode::file},
+                              {"a", blob, mode::executable},
+                              {"l", blob, mode::symlink},
+                              {"a.b", blob, mode::file},
+                              {"a-dir", objects.tree({}).value(), mode::directory}})
+                       .value();
+  const oid commit =
+      objects
+          .commit(tree, std::array{head}, signature{"A <b>\n", "a@b", 1'700'000'000, -90},
+                  "subject\n\nbody without a last newline")
+          .value();
+  BOOST_REQUIRE(objects.barrier().has_value());
+  files.git("fsck --strict " + commit.hex());
+  BOOST_TEST(files.git("log -1 --format='%an|%ae|%ad|%P' --date=raw " + commit.hex()) ==
+             "A b|a@b|1700000000 -0130|" + head.hex());
+  BOOST_TEST(
+      (repo().read_commit(commit).value().message == "subject\n\nbody without a last newline"));
+}
+
+BOOST_AUTO_TEST_CASE(W8_names_that_git_refuses_are_refused_and_odd_ones_are_not) {
+  object_writer objects(repo());
+  const oid blob = objects.blob("x").value();
+  for (const char* bad : {"", ".", "..", "a/b", ".git", ".GIT", "git~1", ".git ", ".git.",
+                          ".git::$INDEX_ALLOCATION", ".g\xE2\x80\x8Cit"}) {
+    BOOST_TEST(!is_tree_name(bad), bad);
+    BOOST_TEST(objects.tree({{bad, blob, mode::file}}).error().is(errc::usage), bad);
+  }
+  for (const char* good : {".gitignore", "git", "a b", "\xff", "new\nline", ".git2", "git~2"})
+    BOOST_TEST(objects.tree({{good, blob, mode::file}}).has_value(), good);
+  const oid empty = objects.tree({}).value();
+  BOOST_TEST(
+      objects
+          .tree({{"a", blob, mode::file}, {"a.", blob, mode::file}, {"a", empty, mode::directory}})
+          .error()
+          .is(errc::usage));
+}
+
+BOOST_AUTO_TEST_CASE(
+    F1_what_we_write_is_synced_with_its_directories_and_durable_after_the_barrier) {
+  object_writer objects(repo());
+  watched_sync syncs;
+  const oid id = objects.blob("something new").value();
+  BOOST_TEST(!objects.is_durable(id));
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(objects.is_durable(id));
+  BOOST_TEST(syncs.saw("tmp_object"));
+  BOOST_TEST(syncs.saw("objects/" + id.hex().substr(0, 2)));
+  BOOST_TEST(syncs.files.back() == (files.path() / ".git/objects").string());
+  BOOST_TEST(objects.bytes_written() == 13u);
+  syncs.files.clear();
+  BOOST_TEST((objects.blob("something new").value() == id));
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(syncs.files.empty());
+}
+
+BOOST_AUTO_TEST_CASE(F1_a_blob_that_somebodys_git_wrote_is_synced_by_the_barrier) {
+  files.write("g", "by an agent");
+  files.git("add g");
+  object_writer objects(repo());
+  watched_sync syncs;
+  const oid id = objects.blob("by an agent").value();
+  BOOST_TEST(objects.bytes_written() == 0u);
+  BOOST_TEST(!objects.is_durable(id));
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(objects.is_durable(id));
+  BOOST_TEST(syncs.saw(loose_name(id)));
+}
+
+BOOST_AUTO_TEST_CASE(F1_an_object_in_a_pack_has_its_pack_and_index_synced_once) {
+  const oid blob = files.id("HEAD:f");
+  files.git("repack -q -a -d");
+  object_writer objects(repo());
+  watched_sync syncs;
+  objects.adopt(blob);
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(syncs.saw(".pack"));
+  BOOST_TEST(syncs.saw(".idx"));
+  BOOST_TEST(syncs.files.back() == (files.path() / ".git/objects/pack").string());
+  syncs.files.clear();
+  objects.adopt(head);
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(syncs.files.empty());
+}
+
+BOOST_AUTO_TEST_CASE(G14_an_object_of_an_alternate_is_synced_there) {
+  files.git("clone -q --shared . ../borrower");
+  auto borrower = repository::discover(files.beside("borrower")).value();
+  object_writer objects(borrower);
+  watched_sync syncs;
+  objects.adopt(head);
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(syncs.saw("repo/.git/objects/" + loose_name(head)));
+}
+
+BOOST_AUTO_TEST_CASE(many_adopted_objects_cost_one_sync_of_the_file_system) {
+  std::vector<oid> ids;
+  for (int i = 0; i < 70; ++i) files.write("many/" + std::to_string(i), std::to_string(i));
+  files.commit("two");
+  object_writer objects(repo());
+  watched_sync syncs;
+  BOOST_REQUIRE(objects.adopt_commits(files.id("HEAD"), head).has_value());
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(syncs.file_systems.size() == 1u);
+  BOOST_TEST(syncs.files.empty());
+  BOOST_TEST(objects.is_durable(files.id("HEAD:many/69")));
+}
+
+BOOST_AUTO_TEST_CASE(an_agents_commits_are_adopted_with_their_trees_and_blobs_and_no_more) {
+  files.write("d/new", "n");
+  const oid two = files.commit("two");
+  files.git("checkout -q -b side HEAD~1");
+  files.write("s", "s");
+  files.commit("side");
+  files.git("checkout -q main");
+  files.git("merge -q --no-edit side");
+  const oid merge = files.id("HEAD");
+  object_writer objects(repo());
+  BOOST_REQUIRE(objects.adopt_commits(merge, head).has_value());
+  BOOST_REQUIRE(objects.barrier().has_value());
+  for (const char* spec :
+       {"HEAD", "HEAD^{tree}", "HEAD~1", "HEAD^2", "HEAD:d", "HEAD:d/new", "HEAD:s"})
+    BOOST_TEST(objects.is_durable(files.id(spec)), spec);
+  BOOST_TEST(!objects.is_durable(head));
+  BOOST_TEST(!objects.is_durable(files.id("HEAD:f")));
+  BOOST_TEST(objects.is_durable(two));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_trusted_is_durable_and_never_synced) {
+  object_writer objects(repo());
+  watched_sync syncs;
+  objects.trust(head);
+  BOOST_TEST(objects.is_durable(head));
+  objects.adopt(head);
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(syncs.files.empty());
+}
+
+BOOST_AUTO_TEST_CASE(F4_after_a_failed_sync_nothing_is_believed_and_the_retry_writes_anew) {
+  object_writer objects(repo());
+  watched_sync syncs;
+  const oid mine = objects.blob("mine").value();
+  const oid theirs = files.id("HEAD:f");
+  objects.adopt(theirs);
+  syncs.fail_at(loose_name(theirs));
+  const auto failed = objects.barrier();
+  BOOST_REQUIRE(failed.has_error());
+  BOOST_TEST(failed.error().is_errno(EIO));
+  BOOST_TEST(!objects.is_durable(mine));
+  BOOST_TEST(!objects.is_durable(theirs));
+  syncs.fail_at("");
+  BOOST_REQUIRE(objects.barrier().has_value());  // nothing is pending
+  BOOST_TEST(!objects.is_durable(mine));
+  syncs.files.clear();
+  const auto before = fs::last_write_time(loose(theirs));
+  ::utimensat(AT_FDCWD, loose(theirs).c_str(), std::array<timespec, 2>{}.data(), 0);
+  objects.adopt(theirs);
+  BOOST_TEST((objects.blob("mine").value() == mine));
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(objects.is_durable(mine));
+  BOOST_TEST(objects.is_durable(theirs));
+  BOOST_TEST((fs::last_write_time(loose(theirs)) >= before));  // another file is in its place
+  files.git("fsck");
+}
+
+BOOST_AUTO_TEST_CASE(F4_an_object_whose_own_write_could_not_be_synced_is_written_again) {
+  object_writer objects(repo());
+  watched_sync syncs;
+  syncs.fail_at("tmp_object");
+  const auto failed = objects.blob("fresh");
+  BOOST_REQUIRE(failed.has_error());
+  BOOST_TEST(failed.error().is_errno(EIO));
+  syncs.fail_at("");
+  syncs.files.clear();
+  const oid id = objects.blob("fresh").value();
+  BOOST_TEST(syncs.saw("tmp_object"));
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(objects.is_durable(id));
+  BOOST_TEST(files.git("cat-file -p " + id.hex()) == "fresh");
+}
+
+BOOST_AUTO_TEST_CASE(F4_a_file_whose_name_could_not_be_synced_is_not_taken_for_written) {
+  object_writer objects(repo());
+  watched_sync syncs;
+  const oid id = objects.blob("named").value();
+  fs::remove(loose(id));
+  syncs.fail_at("objects/" + id.hex().substr(0, 2));
+  BOOST_REQUIRE(objects.blob("named").has_error());
+  BOOST_TEST(fs::exists(loose(id)));
+  syncs.fail_at("");
+  syncs.files.clear();
+  BOOST_REQUIRE(objects.blob("named").has_value());
+  BOOST_TEST(syncs.saw("tmp_object"));
+}
+
+BOOST_AUTO_TEST_CASE(G7_an_object_that_was_pruned_before_the_barrier_fails_it) {
+  object_writer objects(repo());
+  const oid gone = objects.blob("soon pruned").value();
+  const oid adopted = oid::parse(std::string(40, '1')).value();
+  objects.adopt(adopted);
+  BOOST_TEST(objects.barrier().error().is(errc::corrupt));
+  fs::remove(loose(gone));
+  BOOST_TEST((objects.blob("soon pruned").value() == gone));
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(fs::exists(loose(gone)));
+}
+
+BOOST_AUTO_TEST_CASE(F2_a_write_that_the_disk_refuses_is_its_errno_and_leaves_nothing) {
+  object_writer objects(repo());
+  std::string noise(300'000, '\0');
+  std::uint32_t x = 1;
+  for (char& c : noise) c = static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
+  rlimit old{};
+  ::getrlimit(RLIMIT_FSIZE, &old);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{64 << 10, old.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  const auto refused = objects.blob(noise);
+  ::setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, ignored);
+  BOOST_REQUIRE(refused.has_error());
+  BOOST_TEST(refused.error().is_errno(EFBIG), refused.error().what);
+  for (const auto& entry : fs::recursive_directory_iterator(files.path() / ".git/objects"))
+    BOOST_TEST(entry.path().string().find("tmp_") == std::string::npos);
+  BOOST_TEST(objects.blob(noise).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(W13_a_large_file_is_streamed_and_equals_gits_own_blob) {
+  std::string big(9 << 20, '\0');
+  for (std::size_t i = 0; i < big.size(); i += 4096) big[i] = static_cast<char>(i >> 12);
+  files.write("big", big);
+  object_writer objects(repo());
+  const auto fd = open_file(files.path() / "big", O_RDONLY).value();
+  const oid id = objects.blob_from(fd.get(), big.size()).value();
+  BOOST_TEST(files.git("hash-object --no-filters big") == id.hex());
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(objects.is_durable(id));
+  BOOST_TEST((repo().read_blob(id).value() == big));
+}
+
+BOOST_AUTO_TEST_CASE(W12_a_file_that_became_shorter_has_vanished_and_a_longer_one_is_cut) {
+  object_writer objects(repo());
+  files.write("small", "12345");
+  const auto small = open_file(files.path() / "small", O_RDONLY).value();
+  BOOST_TEST(objects.blob_from(small.get(), 6).error().is(errc::vanished));
+  BOOST_TEST((repo().read_blob(objects.blob_from(small.get(), 3).value()).value() == "123"));
+  files.write("big", std::string(5 << 20, 'b'));
+  const auto big = open_file(files.path() / "big", O_RDONLY).value();
+  BOOST_TEST(objects.blob_from(big.get(), 6 << 20).error().is(errc::vanished));
+}
+
+BOOST_AUTO_TEST_CASE(the_whole_database_is_made_durable_by_one_call) {
+  watched_sync syncs;
+  BOOST_REQUIRE(sync_object_database(repo()).has_value());
+  BOOST_TEST(syncs.file_systems.size() == 1u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
