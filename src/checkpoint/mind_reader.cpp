@@ -80,16 +80,32 @@ result<std::vector<git::oid>> stashes_of(const json::object& index) {
   return ids;
 }
 
-/// What was staged from an object that had never been in the database cannot be staged again; git
-/// would refuse the whole index.
-void drop_unrestorable(const git::repository& repo, git::index_state& index) {
-  const auto lost = [&](const git::index_entry& e) {
-    return e.mode != git::mode::commit && !e.intent_to_add && !repo.exists(e.id);
-  };
-  const std::size_t dropped = std::erase_if(index.entries, lost);
+/// What was staged from an object that the database never had cannot be staged again: git would
+/// refuse the whole index.
+result<void> drop_unrestorable(const git::repository& repo, const git::oid& mind,
+                               git::index_state& index) {
+  REMORA_TRY(const auto kept, staged_blobs(repo, mind));
+  const std::size_t dropped = std::erase_if(index.entries, [&](const git::index_entry& e) {
+    return e.mode != git::mode::commit && !e.intent_to_add && !kept.contains(e.id);
+  });
   if (dropped > 0)
     index.note += fmt::format("{}{} staged paths whose objects are missing are left at HEAD",
                               index.note.empty() ? "" : "; ", dropped);
+  return {};
+}
+
+result<void> collect_blobs(const git::repository& repo, const git::oid& tree,
+                           std::unordered_set<git::oid>& ids) {
+  auto entries = repo.read_tree(tree);
+  if (!entries) return damage(within("index", entries.error()));
+  for (const git::tree_entry& e : *entries) {
+    if (e.mode == git::mode::directory) {
+      REMORA_CHECK(collect_blobs(repo, e.id, ids));
+    } else {
+      ids.insert(e.id);
+    }
+  }
+  return {};
 }
 
 result<void> read_operation(const git::repository& repo, const git::oid& tree,
@@ -130,12 +146,22 @@ result<git::snapshot> read_worktree_state(const git::repository& repo, const git
   auto staged = git::index_from_json(index);
   if (!staged) return damage(within("index.json", staged.error()));
   s.index = std::move(*staged);
-  drop_unrestorable(repo, s.index);
+  REMORA_CHECK(drop_unrestorable(repo, mind, s.index));
   REMORA_TRY(s.head, head_of(index));
   REMORA_TRY(s.stashes, stashes_of(index));
-  REMORA_TRY(const auto gitdir, repo.find(mind, "gitdir"));
-  if (gitdir) REMORA_CHECK(read_operation(repo, gitdir->id, "", s.operation));
+  const auto gitdir = repo.find(mind, "gitdir");
+  if (!gitdir) return damage(within("gitdir", gitdir.error()));
+  if (*gitdir) REMORA_CHECK(read_operation(repo, (*gitdir)->id, "", s.operation));
   return s;
+}
+
+result<std::unordered_set<git::oid>> staged_blobs(const git::repository& repo,
+                                                  const git::oid& mind) {
+  std::unordered_set<git::oid> ids;
+  auto index = repo.find(mind, "index");
+  if (!index) return damage(within("index", index.error()));
+  if (*index) REMORA_CHECK(collect_blobs(repo, (*index)->id, ids));
+  return ids;
 }
 
 result<piece_list> list_pieces(const git::repository& repo, const git::oid& mind,

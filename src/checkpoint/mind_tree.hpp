@@ -2,6 +2,7 @@
 #pragma once
 
 #include <remora/checkpoint/store.hpp>
+#include <unordered_set>
 
 namespace remora::checkpoint {
 
@@ -19,6 +20,10 @@ result<std::string> read_file(const git::repository& repo, const git::oid& mind,
 /// `manifest.json`, `index.json` and `gitdir/`: a snapshot but for its tree. Errors: errc::corrupt,
 /// errc::unsupported (a newer schema).
 result<git::snapshot> read_worktree_state(const git::repository& repo, const git::oid& mind);
+
+/// The blobs below `index/`: what was staged and could be kept.
+result<std::unordered_set<git::oid>> staged_blobs(const git::repository& repo,
+                                                  const git::oid& mind);
 
 /// One stream (`out`, `err`, `times`) of one attempt: number of the piece and its blob, in order.
 using piece_list = std::vector<std::pair<std::uint32_t, git::oid>>;

@@ -20,7 +20,7 @@ class mind_writer {
 
   result<void> file(std::string_view path, std::string_view bytes);
   result<void> transcript(const git::oid& before, const std::vector<transcript_piece>& pieces);
-  result<void> staged(const git::index_state& index);
+  result<void> staged(const git::oid& before, const std::vector<git::index_entry>& entries);
   /// The names that a tree cannot hold go into `left_out`.
   result<void> operation(const std::vector<std::pair<std::string, std::string>>& files,
                          std::vector<git::omission>& left_out);
@@ -82,11 +82,17 @@ result<void> mind_writer::transcript(const git::oid& before,
   return {};
 }
 
-result<void> mind_writer::staged(const git::index_state& index) {
-  for (const git::index_entry& e : index.entries) {
+result<void> mind_writer::staged(const git::oid& before,
+                                 const std::vector<git::index_entry>& entries) {
+  std::unordered_set<git::oid> blobs;  // known to be blobs: not read again at each checkpoint
+  if (!before.is_zero() && !entries.empty()) {
+    REMORA_TRY(blobs, staged_blobs(repo_, before));
+  }
+  for (const git::index_entry& e : entries) {
     // A submodule's commit is not ours to keep; `git add -N` names an empty blob that git may never
-    // have written; and an agent can stage the id of anything.
-    if (e.mode == git::mode::commit || e.intent_to_add || !repo_.exists(e.id)) continue;
+    // have written; and an agent can stage the id of anything, which would break the user's `gc`.
+    if (e.mode == git::mode::commit || e.intent_to_add) continue;
+    if (!blobs.contains(e.id) && !repo_.read_blob(e.id)) continue;
     objects_.adopt(e.id);
     const bool known = e.mode == git::mode::executable || e.mode == git::mode::symlink;
     const git::mode mode = known ? e.mode : git::mode::file;
@@ -126,7 +132,10 @@ std::string index_json(const git::snapshot& s, const std::vector<git::oid>& unre
   o["head"] = std::move(head);
   o["stashes"] = hex_list(s.stashes);
   o["unreadable"] = hex_list(unreadable);
-  for (const auto& member : git::to_json(s.index)) o[member.key()] = member.value();
+  git::index_state index = s.index;
+  // Only a broken index has one, and its reader refuses the whole list.
+  std::erase_if(index.entries, [](const git::index_entry& e) { return e.path.empty(); });
+  for (const auto& member : git::to_json(index)) o[member.key()] = member.value();
   return boost::json::serialize(o) + "\n";
 }
 
@@ -145,7 +154,7 @@ result<git::oid> write_mind(const git::repository& repo, git::object_writer& obj
   mind_writer w(repo, objects);
   git::manifest manifest = r.files.manifest;
   REMORA_CHECK(w.transcript(before.value_or(git::oid()), r.mind.transcript));
-  REMORA_CHECK(w.staged(r.files.index));
+  REMORA_CHECK(w.staged(before.value_or(git::oid()), r.files.index.entries));
   REMORA_CHECK(w.operation(r.files.operation, manifest.left_out));
   REMORA_CHECK(w.file("state.json", r.mind.state));
   REMORA_CHECK(w.file("prompt.md", r.mind.prompt));

@@ -153,16 +153,35 @@ BOOST_AUTO_TEST_CASE(C4_staged_paths_that_no_tree_can_hold_are_kept_by_id) {
   BOOST_TEST(s.manifest.left_out.size() == 2u);
 }
 
-BOOST_AUTO_TEST_CASE(staging_an_object_that_is_nowhere_costs_only_that_entry) {
+BOOST_AUTO_TEST_CASE(C4_a_staged_path_of_no_bytes_does_not_cost_the_others) {
+  auto r = request(1, {{"a.txt", "two\n"}});
+  const git::oid blob = objects->blob("x").value();
+  r.files.index.entries = {{.path = "", .mode = git::mode::file, .id = blob},
+                           {.path = "b", .mode = git::mode::file, .id = blob}};
+  const auto s = store->read_snapshot(save(r)).value();
+  BOOST_REQUIRE(s.index.entries.size() == 1u);
+  BOOST_TEST(s.index.entries.front().path == "b");
+}
+
+BOOST_AUTO_TEST_CASE(C18_staging_what_is_no_blob_costs_only_that_entry) {
   const git::oid nowhere = git::oid::parse(std::string(40, 'e')).value();
   auto r = request(1, {{"a.txt", "two\n"}});
-  r.files.index.entries = {{.path = "lost", .mode = git::mode::file, .id = nowhere}};
-  const auto saved = save(r);
+  const git::index_entry sound{
+      .path = "sound", .mode = git::mode::file, .id = objects->blob("x").value()};
+  r.files.index.entries = {{.path = "lost", .mode = git::mode::file, .id = nowhere},
+                           {.path = "tree", .mode = git::mode::file, .id = r.files.tree},
+                           {.path = "commit", .mode = git::mode::symlink, .id = base},
+                           sound};
+  const auto first = save(r);
+  auto again = request(2, {{"a.txt", "three\n"}}, first.commit);
+  again.files.index = r.files.index;
+  const auto saved = save(again);
   const auto s = store->read_snapshot(saved).value();
-  BOOST_TEST(s.index.entries.empty());
-  BOOST_TEST(s.index.note.find("1 staged") != std::string::npos);
+  BOOST_TEST((s.index.entries == std::vector{sound}));
+  BOOST_TEST(s.index.note.find("3 staged") != std::string::npos);
   BOOST_TEST(repo_dir.git("show " + saved.commit.hex() + ":index.json").find(nowhere.hex()) !=
              std::string::npos);
+  BOOST_TEST(repo_dir.git("fsck --strict --no-dangling") == "");
 }
 
 BOOST_AUTO_TEST_CASE(G13_damage_is_named_with_object_and_path) {
