@@ -37,7 +37,8 @@ struct launch_request {
 struct launch {
   std::vector<std::string> argv;
   std::vector<std::pair<std::string, std::string>> environment;
-  std::vector<std::string> pass_env;  ///< variables or prefixes with `*` to pass on: `ANTHROPIC_*`
+  /// Variables or prefixes with `*` to pass on: the adapter's (`ANTHROPIC_*`), then the config's.
+  std::vector<std::string> pass_env;
   std::string stdin_bytes;
   bool keep_stdin_open = false;  ///< else end of file follows the bytes
 };
@@ -46,7 +47,8 @@ struct launch {
 class parser {
  public:
   virtual ~parser() = default;
-  /// One whole line of stdout, in order.
+  /// One whole line of stdout, in order. What follows the last newline at the end of the stream is
+  /// passed as a line too: an object cut in half is not taken for one.
   virtual void out_line(std::string_view line, std::vector<event>& events) = 0;
   /// One whole line of stderr.
   virtual void err_line(std::string_view line, std::vector<event>& events) = 0;
