@@ -1,0 +1,69 @@
+// The fold of a journal: what recovery, the live table and `show` know of a run. Pure.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <remora/checkpoint/record.hpp>
+#include <remora/run/journal.hpp>
+#include <remora/run/plan.hpp>
+#include <string>
+#include <vector>
+
+namespace remora::run {
+
+/// A checkpoint as the journal names it.
+struct checkpoint_mark {
+  checkpoint_no number;
+  git::oid record;
+  git::oid files;
+  git::oid old;  ///< what the ref held before
+  std::string reason;
+};
+
+struct attempt_fold {
+  attempt_no number;
+  std::string agent;
+  std::string started;
+  std::string ended;  ///< empty: not ended
+  std::string verdict, detail, text;
+  bool counted = false;
+};
+
+struct task_fold {
+  std::string id;
+  std::string phase = "queued";  ///< of `task_phase`; `ended` at last
+  std::string since;             ///< when the phase began
+  git::oid base;
+  std::string slot;              ///< directory; empty: none
+  bool quarantined = false;
+  std::vector<attempt_fold> attempts;
+  std::optional<checkpoint_mark> prepared;  ///< not known to be saved
+  std::optional<checkpoint_mark> saved;     ///< the newest
+  git::oid published;                       ///< the result; zero: none
+  bool published_whole = true;              ///< everything of the checkpoint is in the result
+  boost::json::object ended;                ///< payload of `task_ended`; empty while it goes on
+  std::string last_event;                   ///< one line for the live table
+  std::uint64_t checkpoints = 0;
+
+  bool has_ended() const { return !ended.empty(); }
+  /// Succeeded, failed, cancelled and skipped tasks are done; an interrupted one goes on at `resume`.
+  bool is_done() const;
+  std::string outcome() const;
+  std::uint32_t counted() const;
+  bool attempt_is_open() const { return !attempts.empty() && attempts.back().ended.empty(); }
+};
+
+struct run_fold {
+  std::string run;
+  boost::json::object started;  ///< payload of `run_started`
+  std::string started_at;
+  boost::json::object ended;    ///< payload of `run_ended`
+  std::map<std::string, task_fold> tasks;
+  std::vector<std::string> order;  ///< of the plan
+  std::vector<std::string> warnings;
+  sequence last = 0;
+
+  void apply(const record& r);
+};
+
+}  // namespace remora::run

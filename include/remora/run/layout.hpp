@@ -1,0 +1,49 @@
+// Where a run keeps what is not in git objects: below the repository's common directory, readable by its
+// owner only (directories 0700, files 0600), and slots outside of every repository.
+#pragma once
+
+#include <filesystem>
+#include <remora/core/ids.hpp>
+#include <remora/core/posix.hpp>
+#include <remora/git/repository.hpp>
+
+namespace remora::run {
+
+struct run_layout {
+  std::filesystem::path root;  ///< `<git common dir>/remora/runs/<run>`
+
+  run_layout(const std::filesystem::path& common_dir, const run_id& run);
+  std::filesystem::path journal() const { return root / "journal.jsonl"; }
+  std::filesystem::path lock() const { return root / "lock"; }
+  /// `name`: `<task>.<attempt>`, `<task>.setup`, `<task>.verify.<attempt>`.
+  std::filesystem::path attempt(const std::string& name) const { return root / "attempts" / name; }
+  std::filesystem::path notes(const task_id& task) const { return root / "files" / task.str() / "notes.md"; }
+  std::filesystem::path result(const task_id& task) const { return root / "files" / task.str() / "result"; }
+  std::filesystem::path temporary(const task_id& task) const { return root / "files" / task.str() / "tmp"; }
+};
+
+/// Held for a run's life; a second orchestrator cannot take it. Released by the kernel when we die.
+class run_lock {
+ public:
+  /// Errors: errc::held, naming the holder (pid, since when, which command ends it).
+  static result<run_lock> take(const run_layout& layout);
+  /// True while the file that we hold is still the one at its path.
+  bool still_ours() const;
+
+ private:
+  run_lock(unique_fd fd, std::filesystem::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  unique_fd fd_;
+  std::filesystem::path path_;
+};
+
+/// True if some process holds the run's lock.
+bool is_live(const run_layout& layout);
+
+/// `$XDG_STATE_HOME/remora/<repository>/slots`, or `dir` if the plan names one.
+/// Errors: errc::environment (no HOME), errc::usage (inside the repository).
+result<std::filesystem::path> slots_root(const git::repository& repo, const std::string& dir);
+
+/// Reserves the lowest free `<root>/<n>` by making it. Errors: errno.
+result<std::filesystem::path> reserve_slot(const std::filesystem::path& root);
+
+}  // namespace remora::run

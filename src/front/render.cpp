@@ -1,0 +1,42 @@
+#include "front/render.hpp"
+
+#include <fmt/format.h>
+
+namespace remora::front {
+
+std::string json_text(const boost::json::object& o, std::string_view key) {
+  const boost::json::value* v = o.if_contains(key);
+  return v && v->is_string() ? std::string(v->get_string()) : std::string();
+}
+
+std::int64_t json_integer(const boost::json::object& o, std::string_view key) {
+  boost::system::error_code ec;
+  const boost::json::value* v = o.if_contains(key);
+  return v && v->is_number() ? v->to_number<std::int64_t>(ec) : 0;
+}
+
+std::string short_time(std::string_view t) {
+  if (t.size() < 16) return std::string(t);
+  return fmt::format("{} {}", t.substr(0, 10), t.substr(11, 5));
+}
+
+std::string pad(std::string_view text, std::size_t width) {
+  std::size_t columns = 0;
+  for (const char c : text)
+    if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) ++columns;
+  return std::string(text) + std::string(width > columns ? width - columns : 0, ' ');
+}
+
+result<task_in_repository> open_task(const session& s, const std::string& selector) {
+  REMORA_TRY(git::repository repo, git::repository::discover(s.directory));
+  REMORA_TRY(run::selection what, run::select(repo, selector));
+  if (!what.task) return fail(errc::usage, fmt::format("'{}' names a run; name a task of it: {}/TASK", selector, what.run.str()));
+  task_id task = *what.task;
+  return task_in_repository{std::move(repo), std::move(what), std::move(task)};
+}
+
+result<checkpoint::record> open_checkpoint(task_in_repository& t, const checkpoint::store& store) {
+  return run::find_checkpoint(store, t.what.run, t.task, t.what.checkpoint.value_or(-1));
+}
+
+}  // namespace remora::front

@@ -1,0 +1,34 @@
+// A command of the plan (setup, verify) under a shim of its own: the same tree ownership as an agent's.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <remora/process/host.hpp>
+#include <remora/run/plan.hpp>
+
+namespace remora::run {
+
+struct command_outcome {
+  bool ok = false;
+  bool timed_out = false;
+  exit_status status;
+  std::string output;  ///< the last 4 KiB of stdout and stderr together, printable
+
+  /// `exited with 2`, `not within 10m`.
+  std::string text(const command_spec& spec) const;
+};
+
+class command_runner {
+ public:
+  explicit command_runner(process::host& host) : host_(host) {}
+
+  /// Runs it to its end and the end of its whole tree. Errors: errno of exec.
+  boost::asio::awaitable<result<command_outcome>> run(command_spec command, process::spawn_spec spec);
+  /// Ends what runs, if anything does.
+  void kill();
+
+ private:
+  process::host& host_;
+  process::child* running_ = nullptr;
+};
+
+}  // namespace remora::run

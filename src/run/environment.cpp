@@ -1,0 +1,54 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <remora/run/environment.hpp>
+
+namespace remora::run {
+namespace {
+
+constexpr std::array base_list{"PATH",    "HOME",    "USER",       "LOGNAME",     "SHELL",  "LANG",
+                               "LC_*",    "TZ",      "TERM",       "XDG_*",       "*_PROXY", "*_proxy",
+                               "SSL_CERT_*", "NODE_EXTRA_CA_CERTS"};
+
+constexpr std::array<std::pair<const char*, const char*>, 3> git_settings{
+    {{"gc.auto", "0"}, {"maintenance.auto", "false"}, {"core.fsync", "all"}}};
+
+}  // namespace
+
+bool matches(std::string_view name, std::string_view pattern) {
+  if (pattern.ends_with('*')) return name.starts_with(pattern.substr(0, pattern.size() - 1));
+  if (pattern.starts_with('*')) return name.ends_with(pattern.substr(1));
+  return name == pattern;
+}
+
+environment pass(const std::vector<std::string>& extra, char** from) {
+  environment env;
+  for (char** variable = from ? from : environ; *variable; ++variable) {
+    const std::string_view text = *variable;
+    const std::size_t equals = text.find('=');
+    if (equals == text.npos) continue;
+    const std::string_view name = text.substr(0, equals);
+    const auto lets_through = [&](std::string_view pattern) { return matches(name, pattern); };
+    if (std::ranges::any_of(base_list, lets_through) || std::ranges::any_of(extra, lets_through))
+      set(env, name, text.substr(equals + 1));
+  }
+  return env;
+}
+
+void set(environment& env, std::string_view name, std::string_view value) {
+  const auto found = std::ranges::find(env, name, &environment::value_type::first);
+  if (found != env.end()) found->second = value;
+  else env.emplace_back(name, value);
+}
+
+void add_git_settings(environment& env) {
+  set(env, "GIT_TERMINAL_PROMPT", "0");
+  set(env, "GIT_CONFIG_COUNT", std::to_string(git_settings.size()));
+  for (std::size_t i = 0; i < git_settings.size(); ++i) {
+    set(env, "GIT_CONFIG_KEY_" + std::to_string(i), git_settings[i].first);
+    set(env, "GIT_CONFIG_VALUE_" + std::to_string(i), git_settings[i].second);
+  }
+}
+
+}  // namespace remora::run

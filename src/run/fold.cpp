@@ -1,0 +1,149 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <remora/core/text.hpp>
+#include <remora/run/fold.hpp>
+#include <unordered_map>
+
+namespace remora::run {
+namespace {
+
+namespace json = boost::json;
+
+std::string text(const json::object& o, std::string_view key) {
+  const json::value* v = o.if_contains(key);
+  return v && v->is_string() ? std::string(v->get_string()) : std::string();
+}
+
+std::uint32_t integer(const json::object& o, std::string_view key) {
+  boost::system::error_code ec;
+  const json::value* v = o.if_contains(key);
+  return v && v->is_number() ? v->to_number<std::uint32_t>(ec) : 0;
+}
+
+bool flag(const json::object& o, std::string_view key) {
+  const json::value* v = o.if_contains(key);
+  return v && v->is_bool() && v->get_bool();
+}
+
+git::oid id(const json::object& o, std::string_view key) {
+  const auto parsed = git::oid::parse(text(o, key));
+  return parsed ? *parsed : git::oid();
+}
+
+checkpoint_mark mark(const json::object& o) {
+  return {checkpoint_no(integer(o, "checkpoint")), id(o, "record"), id(o, "commit"), id(o, "old"), text(o, "reason")};
+}
+
+/// What the live table says of an agent event.
+std::string headline(const json::object& e) {
+  const std::string type = text(e, "type");
+  if (type == "tool_call") return "tool " + text(e, "name");
+  if (type == "message" || type == "reasoning" || type == "note") return one_line(text(e, "text"), 60);
+  if (type == "error") return "error: " + one_line(text(e, "text"), 60);
+  return {};
+}
+
+using handler = void (*)(task_fold&, const record&);
+
+void started(task_fold& t, const record& r) { t.base = id(r.payload, "base"); }
+void phase(task_fold& t, const record& r) {
+  t.phase = text(r.payload, "phase");
+  t.since = r.t;
+}
+void slot_lent(task_fold& t, const record& r) {
+  t.slot = text(r.payload, "slot");
+  t.quarantined = false;
+}
+void slot_freed(task_fold& t, const record&) { t.slot.clear(); }
+void slot_quarantined(task_fold& t, const record&) { t.quarantined = true; }
+void attempt_started(task_fold& t, const record& r) {
+  t.attempts.push_back({attempt_no(integer(r.payload, "attempt")), text(r.payload, "agent"), r.t, {}, {}, {}, {}, false});
+}
+void attempt_ended(task_fold& t, const record& r) {
+  if (t.attempts.empty()) return;
+  attempt_fold& a = t.attempts.back();
+  a.ended = r.t;
+  a.verdict = text(r.payload, "verdict");
+  a.detail = text(r.payload, "detail");
+  a.text = text(r.payload, "text");
+  a.counted = flag(r.payload, "counted");
+}
+void agent_event(task_fold& t, const record& r) {
+  const json::value* e = r.payload.if_contains("event");
+  if (!e || !e->is_object()) return;
+  if (std::string line = headline(e->get_object()); !line.empty()) t.last_event = std::move(line);
+}
+void prepared(task_fold& t, const record& r) { t.prepared = mark(r.payload); }
+void saved(task_fold& t, const record& r) {
+  t.saved = mark(r.payload);
+  t.prepared.reset();
+  ++t.checkpoints;
+}
+void published(task_fold& t, const record& r) {
+  t.published = id(r.payload, "commit");
+  t.published_whole = flag(r.payload, "whole");
+}
+void ended(task_fold& t, const record& r) {
+  t.ended = r.payload;
+  t.phase = "ended";
+  t.since = r.t;
+}
+void resumed(task_fold& t, const record& r) {
+  t.ended.clear();
+  t.phase = "queued";
+  t.since = r.t;
+}
+
+const std::unordered_map<std::string_view, handler>& handlers() {
+  static const std::unordered_map<std::string_view, handler> table{
+      {"task_started", started},
+      {"task_phase", phase},
+      {"slot_lent", slot_lent},
+      {"slot_freed", slot_freed},
+      {"slot_quarantined", slot_quarantined},
+      {"attempt_started", attempt_started},
+      {"attempt_ended", attempt_ended},
+      {"agent_event", agent_event},
+      {"checkpoint_prepared", prepared},
+      {"checkpoint_saved", saved},
+      {"result_published", published},
+      {"task_ended", ended},
+      {"task_resumed", resumed},
+  };
+  return table;
+}
+
+}  // namespace
+
+bool task_fold::is_done() const { return has_ended() && outcome() != "interrupted"; }
+
+std::string task_fold::outcome() const { return text(ended, "outcome"); }
+
+std::uint32_t task_fold::counted() const {
+  return static_cast<std::uint32_t>(std::ranges::count(attempts, true, &attempt_fold::counted));
+}
+
+void run_fold::apply(const record& r) {
+  last = r.seq;
+  if (r.type == "run_started") {
+    run = text(r.payload, "run");
+    started = r.payload;
+    started_at = r.t;
+    for (const json::value& t : r.payload.at("plan").as_object().at("tasks").as_array()) {
+      order.push_back(text(t.as_object(), "id"));
+      tasks[order.back()].id = order.back();
+      tasks[order.back()].since = r.t;
+    }
+    return;
+  }
+  if (r.type == "run_ended") ended = r.payload;
+  if (r.type == "run_resumed") ended.clear();
+  if (r.type == "warning") warnings.push_back(text(r.payload, "text"));
+  const auto handle = handlers().find(r.type);
+  const auto task = tasks.find(text(r.payload, "task"));
+  if (handle != handlers().end() && task != tasks.end()) handle->second(task->second, r);
+}
+
+}  // namespace remora::run

@@ -1,0 +1,66 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <remora/run/plan.hpp>
+#include <unordered_map>
+
+namespace remora::run {
+namespace {
+
+/// Depth first; `open` is the path from the first task to this one.
+result<void> visit(const plan& p, const task_plan& t, std::vector<const task_plan*>& open,
+                   std::unordered_map<const task_plan*, bool>& done) {
+  if (done[&t]) return {};
+  if (const auto again = std::ranges::find(open, &t); again != open.end()) {
+    std::string path;
+    for (auto i = again; i != open.end(); ++i) path += (*i)->id.str() + " -> ";
+    return fail(errc::usage, fmt::format("tasks wait for each other: {}{}", path, t.id.str()));
+  }
+  open.push_back(&t);
+  for (const task_id& id : t.after) {
+    const task_plan* before = p.find(id);
+    if (!before)
+      return fail(errc::usage, fmt::format("task '{}' waits for '{}', which the plan does not have", t.id.str(), id.str()));
+    REMORA_CHECK(visit(p, *before, open, done));
+  }
+  open.pop_back();
+  done[&t] = true;
+  return {};
+}
+
+}  // namespace
+
+std::string command_spec::shown() const {
+  if (argv.size() == 3 && argv[0] == "sh" && argv[1] == "-c") return argv[2];
+  return fmt::format("{}", fmt::join(argv, " "));
+}
+
+const task_plan* plan::find(const task_id& id) const {
+  const auto found = std::ranges::find(tasks, id, &task_plan::id);
+  return found == tasks.end() ? nullptr : &*found;
+}
+
+result<void> check_dependencies(const plan& p) {
+  std::unordered_map<const task_plan*, bool> done;
+  std::vector<const task_plan*> open;
+  for (const task_plan& t : p.tasks) REMORA_CHECK(visit(p, t, open, done));
+  return {};
+}
+
+result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt, const std::filesystem::path& repo) {
+  REMORA_TRY(const agent::adapter* known, agent::find_adapter(adapter));
+  plan p;
+  p.name = "prompt";
+  p.repo = repo;
+  p.parallel = 1;
+  p.agents[adapter] = agent::agent_config{.name = adapter, .adapter = adapter, .command = {}, .args = {}, .pass_env = {}};
+  REMORA_TRY(task_id id, task_id::parse("task"));
+  task_plan t{.id = std::move(id), .title = {}, .prompt = std::move(prompt), .base = {}, .base_task = {}, .after = {}, .agent = adapter,
+              .limits = {}, .verify = {}, .include = {}};
+  t.limits.first_output = known->first_output_limit();
+  t.limits.soft = std::min(t.limits.wall / 5, std::chrono::milliseconds(120'000));
+  p.tasks.push_back(std::move(t));
+  return p;
+}
+
+}  // namespace remora::run

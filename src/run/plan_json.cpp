@@ -1,0 +1,173 @@
+#include <boost/json.hpp>
+
+#include <remora/run/plan.hpp>
+
+namespace remora::run {
+namespace {
+
+namespace json = boost::json;
+using std::chrono::milliseconds;
+
+constexpr std::string_view session_names[] = {"auto", "native", "fresh"};
+constexpr std::string_view keep_names[] = {"failed", "never", "always"};
+
+json::array texts(const std::vector<std::string>& v) { return json::array(v.begin(), v.end()); }
+
+json::value command(const std::optional<command_spec>& c) {
+  if (!c) return nullptr;
+  return json::object{{"argv", texts(c->argv)}, {"timeout_ms", c->timeout.count()}};
+}
+
+json::object limits_json(const supervise::limits& l) {
+  return {{"wall_ms", l.wall.count()},
+          {"idle_ms", l.idle.count()},
+          {"first_output_ms", l.first_output.count()},
+          {"soft_ms", l.soft.count()},
+          {"grace_ms", l.grace.count()},
+          {"snapshot_ms", l.snapshot.count()},
+          {"attempts", l.attempts},
+          {"checkpoint_turns", l.checkpoints.turns},
+          {"checkpoint_mutations", l.checkpoints.mutations},
+          {"checkpoint_interval_ms", l.checkpoints.interval.count()},
+          {"checkpoint_min_gap_ms", l.checkpoints.min_gap.count()}};
+}
+
+json::object task_json(const task_plan& t) {
+  json::array after;
+  for (const task_id& id : t.after) after.emplace_back(id.str());
+  return {{"id", t.id.str()},
+          {"title", t.title},
+          {"prompt", t.prompt},
+          {"base", t.base},
+          {"base_task", t.base_task ? json::value(t.base_task->str()) : json::value(nullptr)},
+          {"after", std::move(after)},
+          {"agent", t.agent},
+          {"limits", limits_json(t.limits)},
+          {"session", session_names[static_cast<int>(t.session)]},
+          {"verify", command(t.verify)},
+          {"include", texts(t.include)},
+          {"branch", t.branch},
+          {"brief", t.brief}};
+}
+
+json::object agent_json(const agent::agent_config& a) {
+  return {{"adapter", a.adapter},
+          {"command", texts(a.command)},
+          {"args", texts(a.args)},
+          {"permissions", a.permissions == agent::permissions::full ? "full" : "default"},
+          {"pass_env", texts(a.pass_env)}};
+}
+
+// --- reading: what was written by `to_json` of this version; anything else throws, and is errc::corrupt ---
+
+std::string text(const json::object& o, std::string_view key) { return std::string(o.at(key).as_string()); }
+milliseconds ms(const json::object& o, std::string_view key) { return milliseconds(o.at(key).to_number<std::int64_t>()); }
+
+std::vector<std::string> list(const json::value& v) {
+  std::vector<std::string> out;
+  for (const json::value& item : v.as_array()) out.emplace_back(item.as_string());
+  return out;
+}
+
+std::optional<command_spec> read_command(const json::value& v) {
+  if (v.is_null()) return std::nullopt;
+  return command_spec{list(v.as_object().at("argv")), ms(v.as_object(), "timeout_ms")};
+}
+
+template <class Enum, std::size_t N>
+Enum read_name(const json::object& o, std::string_view key, const std::string_view (&names)[N]) {
+  const std::string name = text(o, key);
+  for (std::size_t i = 0; i < N; ++i)
+    if (names[i] == name) return static_cast<Enum>(i);
+  throw std::invalid_argument("unknown " + std::string(key) + " '" + name + "'");
+}
+
+supervise::limits read_limits(const json::object& o) {
+  supervise::limits l;
+  l.wall = ms(o, "wall_ms");
+  l.idle = ms(o, "idle_ms");
+  l.first_output = ms(o, "first_output_ms");
+  l.soft = ms(o, "soft_ms");
+  l.grace = ms(o, "grace_ms");
+  l.snapshot = ms(o, "snapshot_ms");
+  l.attempts = o.at("attempts").to_number<std::uint32_t>();
+  l.checkpoints.turns = o.at("checkpoint_turns").to_number<std::uint32_t>();
+  l.checkpoints.mutations = o.at("checkpoint_mutations").as_bool();
+  l.checkpoints.interval = ms(o, "checkpoint_interval_ms");
+  l.checkpoints.min_gap = ms(o, "checkpoint_min_gap_ms");
+  return l;
+}
+
+task_plan read_task(const json::object& o) {
+  task_plan t{.id = task_id::parse(text(o, "id")).value(),
+              .title = text(o, "title"),
+              .prompt = text(o, "prompt"),
+              .base = text(o, "base"),
+              .base_task = {},
+              .after = {},
+              .agent = text(o, "agent"),
+              .limits = read_limits(o.at("limits").as_object()),
+              .session = read_name<session_policy>(o, "session", session_names),
+              .verify = read_command(o.at("verify")),
+              .include = list(o.at("include")),
+              .branch = o.at("branch").as_bool(),
+              .brief = o.at("brief").as_bool()};
+  for (const std::string& id : list(o.at("after"))) t.after.push_back(task_id::parse(id).value());
+  if (o.at("base_task").is_string()) t.base_task = task_id::parse(text(o, "base_task")).value();
+  t.limits.verifies = t.verify.has_value();
+  return t;
+}
+
+agent::agent_config read_agent(std::string name, const json::object& o) {
+  return {.name = std::move(name),
+          .adapter = text(o, "adapter"),
+          .command = list(o.at("command")),
+          .args = list(o.at("args")),
+          .permissions = text(o, "permissions") == "full" ? agent::permissions::full : agent::permissions::standard,
+          .pass_env = list(o.at("pass_env"))};
+}
+
+}  // namespace
+
+json::object to_json(const plan& p) {
+  json::array tasks;
+  for (const task_plan& t : p.tasks) tasks.emplace_back(task_json(t));
+  json::object agents;
+  for (const auto& [name, a] : p.agents) agents[name] = agent_json(a);
+  const workspace_plan& w = p.workspace;
+  return {{"version", 1},
+          {"name", p.name},
+          {"repo", p.repo.string()},
+          {"base", p.base},
+          {"parallel", p.parallel},
+          {"rules", p.rules},
+          {"agents", std::move(agents)},
+          {"workspace", json::object{{"copy", w.copy ? json::value(texts(*w.copy)) : json::value(nullptr)},
+                                     {"setup", command(w.setup)},
+                                     {"keep", keep_names[static_cast<int>(w.keep)]},
+                                     {"dir", w.dir}}},
+          {"result_max_file_bytes", p.result_max_file_bytes},
+          {"tasks", std::move(tasks)}};
+}
+
+result<plan> plan_from_json(const json::object& o) try {
+  plan p;
+  p.name = text(o, "name");
+  p.repo = text(o, "repo");
+  p.base = text(o, "base");
+  p.parallel = o.at("parallel").to_number<std::uint32_t>();
+  p.rules = text(o, "rules");
+  for (const auto& [name, a] : o.at("agents").as_object()) p.agents.emplace(name, read_agent(std::string(name), a.as_object()));
+  const json::object& w = o.at("workspace").as_object();
+  if (w.at("copy").is_array()) p.workspace.copy = list(w.at("copy"));
+  p.workspace.setup = read_command(w.at("setup"));
+  p.workspace.keep = read_name<keep_policy>(w, "keep", keep_names);
+  p.workspace.dir = text(w, "dir");
+  p.result_max_file_bytes = o.at("result_max_file_bytes").to_number<std::uint64_t>();
+  for (const json::value& t : o.at("tasks").as_array()) p.tasks.push_back(read_task(t.as_object()));
+  return p;
+} catch (const std::exception& e) {
+  return fail(errc::corrupt, std::string("the recorded plan cannot be read: ") + e.what());
+}
+
+}  // namespace remora::run

@@ -1,0 +1,157 @@
+#include <fmt/format.h>
+
+#include <boost/asio/this_coro.hpp>
+#include <boost/json.hpp>
+#include <remora/core/text.hpp>
+#include <remora/io/pause.hpp>
+#include <remora/io/run_on.hpp>
+
+#include "run/task_runner.hpp"
+
+namespace remora::run {
+namespace asio = boost::asio;
+namespace json = boost::json;
+namespace {
+
+/// A shim whose orchestrator died needs at most its own 2 s grace and the time to end what is left.
+constexpr std::chrono::seconds longest_orphan_wait{10};
+constexpr std::chrono::milliseconds orphan_poll{20};
+
+}  // namespace
+
+asio::awaitable<void> task_runner::prepare() {
+  phase("preparing");
+  auto lent = co_await lend_slot();
+  if (!lent) {
+    post(supervise::prepare_failed{agent::verdict::setup_failed, lent.error().what});
+    co_return;
+  }
+  auto ready = co_await set_up();
+  if (!ready) {
+    post(supervise::prepare_failed{agent::verdict::setup_failed, ready.error().what});
+    co_return;
+  }
+  post(supervise::prepared());
+}
+
+asio::awaitable<result<void>> task_runner::lend_slot() {
+  slot_request request;
+  request.slots_root = run_.slots_root;
+  request.reuse = start_.slot;
+  request.branch = branch();
+  request.base = start_.base;
+  request.record = record_;
+  request.same_run = start_.same_run || attempt_.value() > start_.made;
+  request.copy_from = run_.checkout;
+  if (run_.what.workspace.copy) request.copy = *run_.what.workspace.copy;
+  else if (!run_.checkout.empty()) request.copy = git::worktree_include(run_.checkout);
+  request.rules.include = task_.include;
+  request.rules.branch = branch();
+
+  if (start_.orphaned) {
+    auto settled = co_await settle_orphan();
+    if (!settled) co_return settled.error();
+  }
+  auto made = co_await io::run_on(worker_->pool, make_slot, worker_, request, stop_work_.get_token());
+  if (!made && !request.reuse.empty() && made.error().is(errc::vanished)) {
+    warn(fmt::format("{}; the task goes on in a new worktree from its last checkpoint", made.error().what));
+    request.reuse.clear();
+    made = co_await io::run_on(worker_->pool, make_slot, worker_, request, stop_work_.get_token());
+  }
+  if (!made) co_return made.error();
+  where_ = made->workspace;
+  in_place_ = made->in_place;
+  head_note_ = made->head_note;
+  start_.slot = where_->tree.root.string();
+  run_.tell("slot_lent", about({{"slot", start_.slot}, {"in_place", in_place_}}));
+  for (const std::string& remark : made->remarks) warn(remark);
+
+  if (start_.orphaned) {
+    supervise::save last;
+    last.reason = "orphaned";
+    last.final = true;
+    auto saved = co_await save_once(last);
+    if (!saved) warn(fmt::format("the work of attempt {} could not be saved: {}", attempt_.value(), saved.error().what));
+    supervise::end_attempt end;
+    end.outcome.verdict = agent::verdict::orphaned;
+    end.counted = false;
+    end_attempt(end);
+    start_.orphaned.reset();
+  }
+  co_return result<void>();
+}
+
+/// Waits until nobody of the attempt that our predecessor left is alive, then folds its output again: the
+/// state after any crash is the fold of `out`.
+asio::awaitable<result<void>> task_runner::settle_orphan() {
+  const auto dir = run_.layout.attempt(fmt::format("{}.{}", task_.id.str(), start_.orphaned->value()));
+  const time_point until = run_.time.now() + longest_orphan_wait;
+  for (;;) {
+    const auto remains = process::inspect_attempt(dir);
+    if (!remains || !remains->alive) break;
+    if (run_.time.now() > until) {
+      start_.slot.clear();  // nobody may share a worktree with it
+      warn(fmt::format("processes of attempt {} are still alive; the task goes on in a new worktree", start_.orphaned->value()));
+      break;
+    }
+    co_await io::pause(orphan_poll);
+  }
+  attempt_ = *start_.orphaned;
+  if (record_) {
+    const auto sizes = co_await io::run_on(worker_->pool, saved_transcript, worker_, *record_, attempt_);
+    if (!sizes) co_return sizes.error();
+    out_saved_ = sizes->out;
+    err_saved_ = sizes->err;
+  }
+  attempt_began_ = run_.time.now();
+  if (auto before = read_file(dir / "state.json")) {
+    if (auto mind = agent::state::from_json(*before)) mind_ = std::move(*mind);
+  }
+  if (auto text = read_file(dir / "prompt.md")) prompt_ = std::move(*text);
+  parser_ = adapter_.make_parser();
+  out_lines_ = process::line_framer();
+  err_lines_ = process::line_framer();
+  for (const bool err : {false, true}) {
+    auto bytes = read_file(dir / (err ? "err" : "out"));
+    if (!bytes) continue;
+    (err ? err_bytes_ : out_bytes_) = bytes->size();
+    (err ? err_lines_ : out_lines_).feed(*bytes, [&](std::string_view line) {
+      std::vector<agent::event> events;
+      if (err) parser_->err_line(line, events);
+      else parser_->out_line(line, events);
+      for (const agent::event& e : events) mind_.apply(e);
+    });
+  }
+  co_return result<void>();
+}
+
+asio::awaitable<result<void>> task_runner::set_up() {
+  if (in_place_ || !run_.what.workspace.setup) co_return result<void>();
+  phase("setup");
+  const command_spec& command = *run_.what.workspace.setup;
+  process::spawn_spec spec = child_spec(fmt::format("{}.setup", task_.id.str()), agent_.pass_env);
+  auto ran = co_await commands_.run(command, std::move(spec));
+  if (!ran) co_return within("workspace.setup", ran.error());
+  if (!ran->ok)
+    co_return fail(errc::environment, fmt::format("workspace.setup '{}' {}: {}", command.shown(), ran->text(command), ran->output));
+  co_return result<void>();
+}
+
+process::spawn_spec task_runner::child_spec(const std::string& name, const std::vector<std::string>& pass_env) const {
+  process::spawn_spec spec;
+  spec.environment = pass(pass_env);
+  add_git_settings(spec.environment);
+  set(spec.environment, "TMPDIR", run_.layout.temporary(task_.id).string());
+  set(spec.environment, "REMORA_RUN", run_.id.str());
+  set(spec.environment, "REMORA_TASK", task_.id.str());
+  set(spec.environment, "REMORA_ATTEMPT", std::to_string(attempt_.value()));
+  set(spec.environment, "REMORA_CHECKPOINT", std::to_string(number_.value()));
+  set(spec.environment, "REMORA_NOTES", run_.layout.notes(task_.id).string());
+  set(spec.environment, "REMORA_RESULT", run_.layout.result(task_.id).string());
+  spec.cwd = where_->tree.root;
+  spec.attempt_dir = run_.layout.attempt(name);
+  spec.name = fmt::format("{}.{}", run_.id.str(), name);
+  return spec;
+}
+
+}  // namespace remora::run

@@ -1,0 +1,149 @@
+// The interpreter of one task: feeds the pure machine with facts and performs its actions. It decides
+// nothing. Everything slow is a coroutine of its group that posts a fact when it is done; the loop itself
+// awaits nothing but its inbox. Thread: the loop's.
+#pragma once
+
+#include <deque>
+#include <remora/agent/adapter.hpp>
+#include <remora/agent/prompt.hpp>
+#include <remora/agent/state.hpp>
+#include <remora/io/deadline.hpp>
+#include <remora/io/inbox.hpp>
+#include <remora/io/task_group.hpp>
+#include <remora/process/line_framer.hpp>
+#include <remora/supervise/task_machine.hpp>
+#include <set>
+#include <stop_token>
+
+#include "run/command_runner.hpp"
+#include "run/context.hpp"
+
+namespace remora::run {
+
+/// What a task goes on from. A fresh one: only `base`.
+struct task_start {
+  git::oid base;
+  std::optional<git::oid> record;      ///< the newest checkpoint's record
+  checkpoint_no number;                ///< its number; 0: none
+  bool same_run = false;               ///< `record` is of this run
+  std::string slot;                    ///< to go on in, in place; empty: a new one
+  std::uint32_t counted = 0, made = 0; ///< attempts so far
+  bool changed = false;                ///< the checkpoint differs from the base
+  std::optional<agent::state> mind;
+  std::optional<attempt_no> orphaned;  ///< it was running when our predecessor died
+  git::oid published;                  ///< its result is durable already; only the pruning is left
+};
+
+class task_runner {
+ public:
+  task_runner(run_context& run, const task_plan& task, task_start start, git_worker* worker);
+
+  /// From `begin` to `finish`. Everything it started has ended when it returns.
+  boost::asio::awaitable<supervise::task_outcome> run();
+  void stop(supervise::stop_kind kind, bool insist);
+  /// The result's commit, once it has succeeded.
+  const git::oid& result_commit() const noexcept { return result_commit_; }
+
+ private:
+  using message = std::variant<supervise::fact, process::child_event>;
+
+  // task_runner.cpp: the loop
+  void feed(const supervise::fact& f);
+  void perform(const supervise::action& a);
+  void post(supervise::fact f) { inbox_.post(message(std::move(f))); }
+  void phase(std::string_view name);
+  void warn(std::string text);
+  boost::json::object about(boost::json::object payload) const;
+  void end_attempt(const supervise::end_attempt& e);
+
+  // task_prepare.cpp: a slot, setup
+  boost::asio::awaitable<void> prepare();
+  boost::asio::awaitable<result<void>> lend_slot();
+  boost::asio::awaitable<result<void>> set_up();
+  boost::asio::awaitable<result<void>> settle_orphan();
+  process::spawn_spec child_spec(const std::string& name, const std::vector<std::string>& pass_env) const;
+
+  // task_attempt.cpp: the agent
+  boost::asio::awaitable<void> spawn(std::uint32_t number);
+  boost::asio::awaitable<result<std::string>> make_prompt();
+  boost::asio::awaitable<void> pump(std::shared_ptr<process::child> child);
+  void on_child(const process::child_event& e);
+  void on_output(std::string_view bytes, bool err);
+  void on_event(const agent::event& e);
+  void flush_exit();
+
+  // task_save.cpp: checkpoints
+  void enqueue(const supervise::save& s);
+  boost::asio::awaitable<void> save_all();
+  boost::asio::awaitable<result<supervise::saved>> save_once(supervise::save what);
+  save_request make_save_request(const supervise::save& what);
+
+  // task_finish.cpp: verification, result, end
+  boost::asio::awaitable<void> verify();
+  boost::asio::awaitable<void> publish();
+  boost::asio::awaitable<result<void>> publish_steps();
+  boost::asio::awaitable<result<void>> prune_published(bool whole);
+  boost::asio::awaitable<void> finish(supervise::finish f);
+  boost::json::object ended_payload(supervise::task_outcome outcome, const agent::outcome& last);
+
+  std::string branch() const;  ///< `refs/heads/remora/<run>/<task>`
+
+  run_context& run_;
+  const task_plan& task_;
+  const agent::agent_config& agent_;
+  const agent::adapter& adapter_;
+  task_start start_;
+  git_worker* worker_;
+
+  supervise::task_machine machine_;
+  io::inbox<message> inbox_;
+  io::task_group work_;
+  io::task_group pumps_;  ///< of an agent that could not be ended, the pump never ends by itself
+  io::deadline wake_;
+  std::stop_source stop_work_;  ///< for pool jobs under way when the task finishes
+  std::optional<supervise::finish> finished_;
+
+  // the slot
+  std::shared_ptr<workspace> where_;
+  bool in_place_ = false;
+  std::string head_note_;
+
+  // the attempt
+  agent::state mind_;
+  attempt_no attempt_;
+  std::shared_ptr<process::child> child_;
+  std::unique_ptr<agent::parser> parser_;
+  process::line_framer out_lines_, err_lines_;
+  std::string prompt_;
+  time_point attempt_began_{};
+  std::uint64_t out_bytes_ = 0, err_bytes_ = 0;
+  std::string times_;
+  std::set<std::string> mutating_;  ///< open tool calls that mutate
+  std::optional<exit_status> exit_; ///< told by the host, not yet by us: its last output is still to come
+  io::deadline drain_;
+  agent::outcome last_outcome_;
+  command_runner commands_;
+
+  // checkpoints
+  std::deque<supervise::save> saves_;
+  bool saving_ = false;
+  std::optional<git::oid> record_;  ///< the newest
+  git::oid files_;                  ///< its files commit
+  checkpoint_no number_;
+  std::uint64_t out_saved_ = 0, err_saved_ = 0;
+  std::string state_saved_;
+  std::uint64_t progress_saved_ = 0;
+  std::vector<git::omission> left_out_;
+
+  // the end
+  time_point began_{};
+  git::oid result_commit_;
+  std::optional<result_made> made_;
+  boost::json::object ended_;
+};
+
+/// What an agent left in a file of ours: it may have put anything there. Regular files only, the last
+/// `limit` bytes; empty where there is none.
+std::string read_agent_file(const std::filesystem::path& path, std::size_t limit);
+
+}  // namespace remora::run

@@ -1,0 +1,121 @@
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <remora/core/text.hpp>
+#include <remora/io/run_on.hpp>
+
+#include "run/task_runner.hpp"
+
+namespace remora::run {
+namespace asio = boost::asio;
+namespace json = boost::json;
+namespace {
+
+constexpr std::size_t notes_kept = 16u << 10;
+constexpr std::size_t result_kept = 1u << 20;
+
+}  // namespace
+
+void task_runner::enqueue(const supervise::save& s) {
+  saves_.push_back(s);
+  if (!saving_) {
+    saving_ = true;
+    work_.spawn("save", save_all());
+  }
+}
+
+asio::awaitable<void> task_runner::save_all() {
+  while (!saves_.empty()) {
+    const supervise::save what = saves_.front();
+    saves_.pop_front();
+    auto saved = co_await save_once(what);
+    if (saved) {
+      post(*saved);
+      if (saved->changed) post(supervise::worktree_changed());
+      continue;
+    }
+    warn(fmt::format("checkpoint ({}) failed: {}; it is tried again", what.reason, saved.error().what));
+    post(supervise::save_failed{what.token, saved.error().what});
+  }
+  saving_ = false;
+}
+
+save_request task_runner::make_save_request(const supervise::save& what) {
+  mind_.set_notes(read_agent_file(run_.layout.notes(task_.id), notes_kept));
+  std::string outcome = read_agent_file(run_.layout.result(task_.id), result_kept);
+  save_request r(checkpoint::request{.run = run_.id, .task = task_.id});
+  r.record.attempt = attempt_;
+  r.record.number = number_.next();
+  r.record.reason = what.unfrozen ? what.reason + ", unfrozen" : what.reason;
+  r.record.base = start_.base;
+  r.record.previous = record_;
+  r.record.seconds = std::chrono::duration_cast<std::chrono::seconds>(run_.time.wall().time_since_epoch()).count();
+  r.record.mind.state = mind_.to_json();
+  r.record.mind.prompt = prompt_;
+  if (!outcome.empty()) r.record.mind.result = std::move(outcome);
+  r.attempt_dir = run_.layout.attempt(fmt::format("{}.{}", task_.id.str(), attempt_.value()));
+  r.out_from = out_saved_;
+  r.out_to = out_bytes_;
+  r.err_from = err_saved_;
+  r.err_to = err_bytes_;
+  r.times = times_;
+  r.last_state = state_saved_;
+  r.branch = branch();
+  r.final = what.final;
+  r.keep_branch = task_.branch;
+  return r;
+}
+
+asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save what) {
+  const time_point began = run_.time.now();
+  if (!where_) co_return fail(errc::vanished, "the worktree is not there");
+  save_request request = make_save_request(what);
+  const std::uint64_t progress = mind_.progress();
+  const std::string state = request.record.mind.state;
+  const std::uint64_t out_to = request.out_to, err_to = request.err_to;
+  const std::size_t times_taken = times_.size();
+
+  auto taken = co_await io::run_on(worker_->pool, take_checkpoint, worker_, where_, std::move(request), stop_work_.get_token());
+  if (!taken) co_return taken.error();
+  for (const std::string& lock : taken->removed_locks) warn(fmt::format("removed {}, which the dead agent's git left", lock));
+
+  supervise::saved done;
+  done.token = what.token;
+  done.changed = taken->files_differ || taken->head_moved;
+  done.progressed = progress > progress_saved_;
+  if (taken->prepared) {
+    const checkpoint::prepared& p = *taken->prepared;
+    const json::object mark{{"checkpoint", p.what.number.value()}, {"commit", p.what.files.hex()},
+                            {"record", p.what.commit.hex()},       {"old", p.old.hex()},
+                            {"reason", p.what.reason}};
+    const sequence intent = run_.tell("checkpoint_prepared", about(mark));
+    auto durable = co_await run_.log->durable(intent);
+    if (!durable) {
+      run_.broken(durable.error());
+      co_return durable.error();
+    }
+    auto published = co_await io::run_on(worker_->pool, publish_checkpoint, worker_, p, task_.branch);
+    if (!published) co_return published.error();
+    if (!published->empty()) warn(*published);
+    record_ = p.what.commit;
+    files_ = p.what.files;
+    number_ = p.what.number;
+    out_saved_ = out_to;
+    err_saved_ = err_to;
+    times_.erase(0, times_taken);
+    state_saved_ = state;
+    left_out_ = taken->left_out;
+    json::object event = mark;
+    event["ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - began).count();
+    event["files_scanned"] = taken->files_scanned;
+    event["files_changed"] = taken->files_changed;
+    event["bytes"] = p.bytes;
+    event["left_out"] = taken->left_out.size();
+    run_.tell("checkpoint_saved", about(std::move(event)));
+  }
+  progress_saved_ = progress;
+  done.took = std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - began);
+  co_return done;
+}
+
+}  // namespace remora::run

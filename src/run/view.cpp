@@ -1,0 +1,128 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <charconv>
+#include <remora/run/layout.hpp>
+#include <remora/run/view.hpp>
+#include <set>
+
+namespace remora::run {
+namespace {
+
+namespace json = boost::json;
+namespace fs = std::filesystem;
+
+std::string text(const json::object& o, std::string_view key) {
+  const json::value* v = o.if_contains(key);
+  return v && v->is_string() ? std::string(v->get_string()) : std::string();
+}
+
+/// The fold that the record alone allows: a run that was cut off on another machine.
+run_fold fold_record(const recorded_run& r) {
+  run_fold fold;
+  record first{1, text(r.run, "started"), "run_started", r.run};
+  fold.apply(first);
+  for (const auto& [task, payload] : r.tasks) {
+    const auto known = fold.tasks.find(task);
+    if (known == fold.tasks.end()) continue;
+    known->second.ended = payload;
+    known->second.phase = "ended";
+  }
+  if (const json::value* ended = r.run.if_contains("ended"); ended && ended->is_object()) fold.ended = ended->get_object();
+  return fold;
+}
+
+}  // namespace
+
+result<std::vector<run_id>> all_runs(const git::repository& repo) {
+  REMORA_TRY(const auto recorded, recorded_runs(repo));
+  std::set<run_id, std::greater<>> ids(recorded.begin(), recorded.end());
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(repo.common_dir() / "remora" / "runs", ec)) {
+    auto id = run_id::parse(entry.path().filename().string());
+    if (id && fs::exists(entry.path() / "journal.jsonl", ec)) ids.insert(std::move(*id));
+  }
+  return std::vector<run_id>(ids.begin(), ids.end());
+}
+
+result<run_id> find_run(const git::repository& repo, std::string_view selector) {
+  REMORA_TRY(const auto ids, all_runs(repo));
+  if (ids.empty()) return fail(errc::no_match, "there is no run in this repository yet; 'remora run' starts one");
+  if (selector == "last") return ids.front();
+  std::vector<run_id> found;
+  for (const run_id& id : ids) {
+    if (id.str() == selector) return id;
+    if (!selector.empty() && (id.str().starts_with(selector) || id.str().ends_with(selector))) found.push_back(id);
+  }
+  if (found.empty()) return fail(errc::no_match, fmt::format("no run matches '{}'; 'remora list' shows them", selector));
+  if (found.size() == 1) return found.front();
+  std::string names;
+  for (const run_id& id : found) names += " " + id.str();
+  return fail(errc::ambiguous, fmt::format("'{}' matches {} runs:{}", selector, found.size(), names));
+}
+
+result<selection> select(const git::repository& repo, std::string_view selector) {
+  const std::size_t slash = selector.find('/');
+  REMORA_TRY(run_id run, find_run(repo, selector.substr(0, slash)));
+  selection s{.run = std::move(run), .task = {}, .checkpoint = {}};
+  if (slash == selector.npos) return s;
+  std::string_view task = selector.substr(slash + 1);
+  if (const std::size_t at = task.rfind('@'); at != task.npos) {
+    const std::string_view digits = task.substr(at + 1);
+    std::int64_t n = 0;
+    const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
+    if (ec != std::errc() || end != digits.data() + digits.size() || n == 0)
+      return fail(errc::usage, fmt::format("'@{}' is not a checkpoint: @3, or @-1 for the newest", digits));
+    s.checkpoint = n;
+    task = task.substr(0, at);
+  }
+  REMORA_TRY(s.task, task_id::parse(task));
+  REMORA_TRY(const run_view view, load_run(repo, s.run));
+  if (!view.fold.tasks.contains(s.task->str()))
+    return fail(errc::no_match, fmt::format("run {} has no task '{}'", s.run.str(), s.task->str()));
+  return s;
+}
+
+std::string run_view::state() const {
+  if (live) return "running";
+  std::size_t open = 0, bad = 0;
+  for (const auto& [name, task] : fold.tasks) {
+    if (!task.is_done()) ++open;
+    else if (task.outcome() != "succeeded") ++bad;
+  }
+  if (open > 0) return "interrupted";
+  return bad > 0 ? "failed" : "succeeded";
+}
+
+result<run_view> load_run(const git::repository& repo, const run_id& id) {
+  const run_layout layout(repo.common_dir(), id);
+  run_view view{.id = id, .fold = {}, .live = is_live(layout), .local = false};
+  auto contents = read_journal(layout.journal());
+  if (!contents && !contents.error().is(errc::no_match)) return contents.error();
+  view.local = contents.has_value();
+  if (!contents) {
+    REMORA_TRY(const recorded_run recorded, read_run(repo, id));
+    REMORA_TRY(const git::commit_info commit, repo.read_commit(recorded.tip));
+    REMORA_TRY(const auto log, repo.read_path(commit.tree, "journal.jsonl"));
+    if (!log) {
+      view.fold = fold_record(recorded);
+      return view;
+    }
+    contents = parse_journal(*log, id.str() + ":journal.jsonl");
+    if (!contents) return contents.error();
+  }
+  for (const record& r : contents->records) view.fold.apply(r);
+  return view;
+}
+
+result<checkpoint::record> find_checkpoint(const checkpoint::store& store, const run_id& run, const task_id& task, std::int64_t n) {
+  REMORA_TRY(auto history, store.history(run, task));
+  const auto wanted = n > 0 ? std::ranges::find_if(history, [&](const auto& r) { return r.number.value() == n; })
+                            : (static_cast<std::size_t>(-n) <= history.size() ? history.begin() + (-n - 1) : history.end());
+  if (wanted == history.end())
+    return fail(errc::no_match, fmt::format("task '{}' of run {} has no checkpoint @{}; it has {}", task.str(), run.str(), n, history.size()));
+  return std::move(*wanted);
+}
+
+}  // namespace remora::run

@@ -1,0 +1,51 @@
+// A strict reader of YAML maps: every key is known, read once, and of the right kind, or the error says
+// file:line:column. Private to the run room.
+#pragma once
+
+#include <yaml-cpp/yaml.h>
+
+#include <functional>
+#include <remora/core/result.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace remora::run {
+
+class yaml_reader {
+ public:
+  explicit yaml_reader(std::string file) : file_(std::move(file)) {}
+
+  struct field {
+    std::string_view key;
+    std::function<result<void>(const YAML::Node&)> read;
+  };
+
+  /// errc::usage with `file:line:column: what`.
+  error at(const YAML::Node& node, std::string_view what) const;
+
+  /// Reads a map. `later`: keys of the format that this version does not do yet: refused by name.
+  result<void> map(const YAML::Node& node, std::string_view what, std::span<const field> fields,
+                   std::span<const std::string_view> later = {}) const;
+
+  // Scalars and lists of the right kind, into `to`.
+  result<void> text(const YAML::Node& node, std::string& to) const;
+  result<void> flag(const YAML::Node& node, bool& to) const;
+  result<void> texts(const YAML::Node& node, std::vector<std::string>& to) const;
+  /// Reads a scalar with `parse(string_view)`; its error gets the place.
+  template <class T, class Parse>
+  result<void> scalar(const YAML::Node& node, T& to, Parse parse) const {
+    std::string raw;
+    REMORA_CHECK(text(node, raw));
+    auto value = parse(raw);
+    if (!value) return at(node, value.error().what);
+    to = static_cast<T>(*value);
+    return {};
+  }
+
+ private:
+  std::string file_;
+};
+
+}  // namespace remora::run
