@@ -17,6 +17,7 @@ std::size_t size_of(char c) noexcept {
 }
 
 std::string_view last(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit / 2) return text;
   std::size_t from = text.size();
   for (std::size_t used = 0; from > 0; --from) {
     used += size_of(text[from - 1]);
@@ -26,6 +27,7 @@ std::string_view last(std::string_view text, std::size_t limit) {
 }
 
 std::string_view first(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit / 2) return text;
   std::size_t to = 0;
   for (std::size_t used = 0; to < text.size(); ++to) {
     used += size_of(text[to]);

@@ -167,9 +167,12 @@ struct state_fold {
     const auto size = [](const std::string& f) { return json_size(f) + 3; };
     if (std::erase(s.files_, file) == 0) s.files_size_ += size(file);
     s.files_.push_back(file);
+    if (s.files_.size() <= bounds::files && s.files_size_ <= bounds::files_bytes) return;
+    // A tenth at once, so that a long list is not moved for each file.
     std::size_t n = 0;
-    for (; s.files_.size() - n > bounds::files || s.files_size_ > bounds::files_bytes; ++n)
-      s.files_size_ -= size(s.files_[n]);
+    while (s.files_.size() - n > bounds::files / 10 * 9 ||
+           s.files_size_ > bounds::files_bytes / 10 * 9)
+      s.files_size_ -= size(s.files_[n++]);
     drop_front(s.files_, n);
   }
 

@@ -81,7 +81,7 @@ class random_events {
   }
   event items() {
     plan p;
-    for (std::size_t n = below(8) ? below(6) : below(300); n > 0; --n)
+    for (std::size_t n = below(40) ? below(6) : below(150); n > 0; --n)
       p.items.push_back({below(2) ? id() : text(), static_cast<plan_status>(below(4))});
     return p;
   }

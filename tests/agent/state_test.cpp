@@ -285,7 +285,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(state_properties)
 
 BOOST_AUTO_TEST_CASE(O4_a_million_events_and_huge_texts_stay_under_the_bound) {
-  random_events random(1, 150);
+  random_events random(1, 60);
   std::vector<event> some;  // making an event costs more than folding it
   for (int i = 0; i < 5000; ++i) some.push_back(random.next());
   state s = begun();

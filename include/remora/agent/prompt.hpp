@@ -39,8 +39,11 @@ struct continuation_input {
   std::string head_note;  ///< «HEAD is detached at …», when it is not on the task's branch
   bool in_place = true;   ///< false: files were restored from the checkpoint
   std::string say;        ///< a new instruction from a person; above all of the checkpoint
-  std::size_t budget_tokens = 8000;  ///< for all beside the task's own text; estimated as bytes ÷ 4
-  std::string fence;                 ///< random, by the caller: 16 letters
+  /// For all beside the task, the rules and `say`, which are never cut; estimated as bytes ÷ 4.
+  /// Less than 2,000 is taken as 2,000: what is never cut has to fit.
+  std::size_t budget_tokens = 8000;
+  std::string fence;  ///< random, by the caller: 16 letters; empty: std::invalid_argument
+  bool brief = true;  ///< repeats the brief of the first prompt
 };
 /// In the order of design.md §9. Cut first when it does not fit: the diff, then file list,
 /// thoughts, decisions (oldest first), notes (head first); never task, rules, verdict, last

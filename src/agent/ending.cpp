@@ -1,0 +1,96 @@
+#include <fmt/format.h>
+
+#include <agent/ending.hpp>
+#include <algorithm>
+#include <charconv>
+#include <remora/core/units.hpp>
+
+namespace remora::agent {
+namespace {
+
+struct wording {
+  agent::verdict verdict;
+  bool by_us;  ///< the agent would have gone on
+  std::string_view text;
+};
+
+constexpr wording wordings[] = {
+    {verdict::completed, false, "it reported success"},
+    {verdict::timed_out, true, "timed out"},
+    {verdict::verify_failed, false, "it reported success, but the verification failed"},
+    {verdict::failed, false, "its agent failed"},
+    {verdict::crashed, false, "its agent crashed"},
+    {verdict::context_full, false, "its context was full; read and print only what you need"},
+    {verdict::overloaded, false, "the model was overloaded"},
+    {verdict::network, false, "the network failed"},
+    {verdict::rate_limited, false, "rate-limited"},
+    {verdict::auth_failed, false, "its credentials were refused"},
+    {verdict::refused, false, "the model refused"},
+    {verdict::budget, true, "its budget was spent"},
+    {verdict::setup_failed, false, "the setup of its worktree failed"},
+    {verdict::spawn_failed, false, "its agent could not be started"},
+    {verdict::no_progress, true, "it made no progress; try another way"},
+    {verdict::interrupted, true, "interrupted"},
+    {verdict::orphaned, false, "its orchestrator died"},
+    {verdict::cancelled, true, "cancelled"},
+};
+
+bool plain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("_.:+-").find(c) != std::string_view::npos;
+}
+
+std::string in_words(const outcome& o) {
+  const std::string& d = o.detail;
+  if (d.empty() || d.size() > 40 || !std::all_of(d.begin(), d.end(), plain)) return {};
+  if (o.verdict == verdict::failed) return "exit code " + d;
+  if (o.verdict == verdict::rate_limited) return "until " + d;
+  if (o.verdict == verdict::timed_out && d == "external") return "by a limit of somebody else";
+  if (o.verdict == verdict::timed_out && d == "soft") return "wall; it had been asked to hand over";
+  if (o.verdict == verdict::crashed && d == "oom") return "out of memory";
+  if (o.verdict == verdict::crashed && d == "shim") return "its supervisor died";
+  std::string words = d;
+  std::replace(words.begin(), words.end(), '_', ' ');
+  return words;
+}
+
+/// What `iso8601` writes.
+std::optional<wall_time> parse_time(std::string_view text) {
+  if (text.size() != std::string_view("2026-11-21T17:03:59.123Z").size()) return std::nullopt;
+  bool ok = true;
+  const auto number = [&](std::size_t at, std::size_t length) {
+    int n = 0;
+    const char* end = text.data() + at + length;
+    ok = ok && std::from_chars(text.data() + at, end, n).ptr == end;
+    return n;
+  };
+  const std::chrono::year_month_day day(std::chrono::year(number(0, 4)),
+                                        std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                        std::chrono::day(static_cast<unsigned>(number(8, 2))));
+  const auto time = std::chrono::hours(number(11, 2)) + std::chrono::minutes(number(14, 2)) +
+                    std::chrono::seconds(number(17, 2)) + std::chrono::milliseconds(number(20, 3));
+  if (!ok || !day.ok()) return std::nullopt;
+  return std::chrono::sys_days(day) + time;
+}
+
+}  // namespace
+
+std::optional<std::chrono::milliseconds> lasted(const attempt_record& a) {
+  const auto from = parse_time(a.started), to = parse_time(a.ended);
+  if (!from || !to || *to < *from) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(*to - *from);
+}
+
+std::string ending(std::uint32_t number, const outcome& o,
+                   std::optional<std::chrono::milliseconds> lasted) {
+  const auto* how = std::find_if(std::begin(wordings), std::end(wordings),
+                                 [&](const wording& w) { return w.verdict == o.verdict; });
+  // Nobody saw when an orphan ended.
+  if (o.verdict == verdict::orphaned) lasted.reset();
+  const std::string after = lasted ? " after " + format_duration(*lasted) : "";
+  const std::string detail = in_words(o);
+  return fmt::format("Attempt {} {}ended{}: {}{}.", number, how->by_us ? "was " : "", after,
+                     how->text, detail.empty() ? "" : " (" + detail + ")");
+}
+
+}  // namespace remora::agent
