@@ -74,6 +74,36 @@ BOOST_AUTO_TEST_CASE(a_transcript_only_grows_and_reuses_what_is_there) {
   BOOST_TEST(store->read_transcript(last, attempt_no(2), "out").value() == "");
 }
 
+BOOST_AUTO_TEST_CASE(ten_thousand_pieces_stay_in_order) {
+  // Made by hand: 99/99 is the last of two digits, and git sorts 100 before it.
+  const auto piece_tree = [&](const std::string& name, const std::string& bytes) {
+    return tree_of({{name, bytes}});
+  };
+  const auto dir = [](std::string name, const git::oid& id) {
+    return git::tree_entry{std::move(name), id, git::mode::directory};
+  };
+  auto first = save(request(1, {{"a.txt", "0\n"}}));
+  const git::oid out =
+      objects
+          ->tree({dir("100", piece_tree("00", "second ")), dir("99", piece_tree("99", "first "))})
+          .value();
+  const git::oid attempts =
+      objects->tree({dir("1", objects->tree({dir("out", out)}).value())}).value();
+  std::vector<git::tree_entry> mind = repo->read_tree(first.mind).value();
+  mind.push_back(dir("transcript", attempts));
+  first.mind = objects->tree(std::move(mind)).value();
+  const git::oid parents[] = {first.files};
+  const git::oid record =
+      objects
+          ->commit(first.mind, parents, git::remora_signature(1), checkpoint::record_message(first))
+          .value();
+  auto r = request(2, {{"a.txt", "0\n"}}, record);
+  r.mind.transcript = {piece(1, "third")};
+  const auto next = store->prepare(r).value().what;
+  BOOST_TEST(store->read_transcript(next, attempt_no(1), "out").value() == "first second third");
+  BOOST_TEST(repo_dir.git("show " + next.commit.hex() + ":transcript/1/out/100/01") == "third");
+}
+
 BOOST_AUTO_TEST_CASE(a_stream_that_was_silent_keeps_its_place) {
   auto r = request(1, {{"a.txt", "0\n"}});
   r.mind.transcript = {piece(1, "o0"), piece(1, "", "e1"), piece(1, "", ""), piece(1, "o2", "e2")};

@@ -34,6 +34,21 @@ BOOST_AUTO_TEST_CASE(git_reads_the_trailers_and_the_mind) {
   BOOST_TEST(repo_dir.git("show " + wip + ":prompt.md") == "Fix the parser");
 }
 
+BOOST_AUTO_TEST_CASE(the_shell_lines_of_the_documentation_give_the_transcript) {
+  auto r = request(1, {{"a.txt", "two\n"}});
+  std::string expected;
+  for (int k = 0; k < 102; ++k) {
+    r.mind.transcript.push_back({attempt_no(1), std::to_string(k) + "\n", "", ""});
+    expected += std::to_string(k) + "\n";
+  }
+  save(r);
+  const auto ran = shell(repo_dir.path(), "R=" + wip + R"(
+    git ls-tree -r --name-only $R transcript/1/out |
+      sed 's|.*/out/||' | sort -t/ -k1n -k2n |
+      while read p; do git show $R:transcript/1/out/$p; done)");
+  BOOST_TEST(ran.out == expected);
+}
+
 BOOST_AUTO_TEST_CASE(checkpoints_travel_by_cherry_pick_format_patch_and_rebase) {
   chain(2);
   repo_dir.git("checkout -q -b picked main");
