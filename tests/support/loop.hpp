@@ -18,6 +18,7 @@ inline void run(boost::asio::io_context& loop, boost::asio::awaitable<void> work
     done = true;
     failed = e;
   });
+  loop.restart();  // an earlier run may have ended for want of work
   const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   while (!done && loop.run_one_until(until) != 0) continue;
   if (failed) std::rethrow_exception(failed);

@@ -7,6 +7,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -54,8 +55,10 @@ struct exited {
 };  ///< the agent itself; its tree may live on
 struct emptied {
   bool proven = true;
+  std::uint64_t unsaved_bytes = 0;
 };  ///< nobody is left, pipes drained for at most 2 s. proven = false: the shim died and its tree
-    ///< could not be seen to be gone
+    ///< could not be seen to be gone. unsaved_bytes: of the output, what could not be appended to
+    ///< `out` or `err` (a full disk); it was reported all the same
 using child_event = std::variant<out_bytes, err_bytes, frozen, thawed, exited, emptied>;
 
 class child {
@@ -73,8 +76,9 @@ class child {
   virtual void write_stdin(std::string bytes) = 0;
   virtual void close_stdin() = 0;
 
-  /// The next event, in order; output is bounded by back-pressure (at most 1 MiB is held here).
-  /// After `emptied` there is none: do not call. Cancellation loses nothing.
+  /// The next event, in order: what the agent had written before its exit, or the tree before it
+  /// was frozen, comes before `exited` or `frozen`. Output is bounded by back-pressure (at most 1
+  /// MiB is held here). After `emptied` there is none: do not call. Cancellation loses nothing.
   virtual boost::asio::awaitable<child_event> next() = 0;
 
   /// CPU time used by the tree so far; zero where it cannot be told.
@@ -85,14 +89,24 @@ class host {
  public:
   virtual ~host() = default;
   /// Returns once exec has succeeded, or with its errno (ENOENT, EACCES, E2BIG, …): never a silent
-  /// 127. Errors: errno with the program's name; errc::environment (no shim, no attempt directory).
+  /// 127. Errors: errno with the program's name; errc::environment (no shim, no attempt directory,
+  /// no cwd); errc::held (a shim lives in the attempt directory). Cancellation: ends what was
+  /// begun.
   virtual boost::asio::awaitable<result<std::unique_ptr<child>>> start(spawn_spec spec) = 0;
   /// Waits until every shim that was started is reaped.
   virtual boost::asio::awaitable<void> join() = 0;
 };
 
+struct host_options {
+  /// Each agent in a leaf of our own cgroup v2, where that can be made; else, and where this is
+  /// false, the tree is found and stopped process by process.
+  bool use_cgroups = true;
+};
 /// `shim`: the program `remora-shim` (found beside this program by `find_shim`).
-std::unique_ptr<host> make_host(boost::asio::any_io_executor executor, std::filesystem::path shim);
+/// After a shim's death all children of this process that live in another session than its own are
+/// ended: whoever else starts children here leaves them in it.
+std::unique_ptr<host> make_host(boost::asio::any_io_executor executor, std::filesystem::path shim,
+                                host_options options = {});
 /// Beside the running program, else in $REMORA_SHIM, else in ../libexec. Errors: errc::environment.
 result<std::filesystem::path> find_shim();
 
@@ -105,6 +119,7 @@ struct attempt_remains {
   bool alive = false;               ///< its shim still holds the lock
   std::optional<exit_status> exit;  ///< what the shim wrote
 };
+/// An attempt that was never started has no remains. Errors: errno; errc::corrupt (`exit`).
 result<attempt_remains> inspect_attempt(const std::filesystem::path& attempt_dir);
 
 }  // namespace remora::process

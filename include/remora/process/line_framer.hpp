@@ -1,6 +1,7 @@
 // Bytes into lines. Framing is on bytes: a code point split between two reads is whole again here.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -23,6 +24,9 @@ class line_framer {
   std::uint64_t dropped() const noexcept { return dropped_; }
 
  private:
+  void keep(std::string_view piece);
+  void forget_partial();
+
   std::size_t limit_;
   std::string partial_;
   bool skipping_ = false;

@@ -1,0 +1,51 @@
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "process/shim_protocol.hpp"
+#include "shim.hpp"
+
+namespace shim {
+
+namespace at = remora::process::shim;
+
+void record_exit(int status) {
+  char line[32];
+  const int size = WIFEXITED(status)
+                       ? snprintf(line, sizeof line, "exited %d\n", WEXITSTATUS(status))
+                       : snprintf(line, sizeof line, "signal %d\n", WTERMSIG(status));
+  // Whole or not at all: a power cut must not leave an empty `exit` that says nothing.
+  const int fd = openat(at::dir_fd, "exit.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  const bool whole = write(fd, line, static_cast<std::size_t>(size)) == size && fsync(fd) == 0;
+  close(fd);
+  if (whole && renameat(at::dir_fd, "exit.new", at::dir_fd, "exit") == 0) fsync(at::dir_fd);
+}
+
+namespace {
+
+void drain(int from, const char* name) {
+  static char buffer[16 << 10];
+  int into = -1;
+  // At most a pipe's worth, so that a flood does not keep us from everything else.
+  ssize_t n = 0;
+  for (int i = 0; i < 64 && (n = read(from, buffer, sizeof buffer)) > 0; ++i) {
+    if (into < 0) into = openat(at::dir_fd, name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    for (ssize_t done = 0; done < n;) {
+      const ssize_t some = write(into, buffer + done, static_cast<std::size_t>(n - done));
+      if (some <= 0) break;  // a full disk: the agent must not block on us all the same
+      done += some;
+    }
+  }
+  if (into >= 0) close(into);
+}
+
+}  // namespace
+
+void drain_output() {
+  drain(at::out_fd, "out");
+  drain(at::err_fd, "err");
+}
+
+}  // namespace shim

@@ -1,0 +1,97 @@
+// The agent's leaf in the cgroup v2 tree. It makes freezing and killing one write each; all works
+// without it too, so every failure here means "go on without".
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shim.hpp"
+
+namespace shim {
+
+namespace {
+
+const char* leaf_path = nullptr;
+int leaf = -1;    // the directory
+int events = -1;  // cgroup.events
+int procs = -1;   // cgroup.procs, for the child
+
+bool put(const char* file, const char* text) {
+  const int fd = openat(leaf, file, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const ssize_t n = write(fd, text, strlen(text));
+  close(fd);
+  return n > 0;
+}
+
+/// Does cgroup.events hold `line`?
+bool event(const char* line) {
+  char text[128];
+  const ssize_t n = pread(events, text, sizeof text - 1, 0);
+  if (n <= 0) return false;
+  text[n] = '\0';
+  return strstr(text, line) != nullptr;
+}
+
+}  // namespace
+
+void make_leaf(const char* path) {
+  if (strcmp(path, "-") == 0) return;
+  if (mkdir(path, 0755) != 0) {
+    // Left by a shim that was killed: empty, it can go. With somebody in it, it is not ours.
+    if (errno != EEXIST || rmdir(path) != 0 || mkdir(path, 0755) != 0) return;
+  }
+  leaf_path = path;
+  leaf = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  events = openat(leaf, "cgroup.events", O_RDONLY | O_CLOEXEC);
+  procs = openat(leaf, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+  if (events < 0 || procs < 0 || faccessat(leaf, "cgroup.freeze", W_OK, 0) != 0) abandon_leaf();
+}
+
+bool enter_leaf() {
+  return procs >= 0 && write(procs, "0", 1) == 1;
+}
+
+void abandon_leaf() {
+  remove_leaf();
+  if (leaf >= 0) close(leaf);
+  if (events >= 0) close(events);
+  if (procs >= 0) close(procs);
+  leaf = events = procs = -1;
+  leaf_path = nullptr;
+}
+
+bool have_leaf() {
+  return leaf >= 0;
+}
+
+bool freeze_leaf(std::int64_t until_ms) {
+  if (!put("cgroup.freeze", "1")) return false;
+  for (;;) {
+    if (event("frozen 1")) return true;
+    const std::int64_t left = until_ms - now_ms();
+    if (left <= 0) return false;
+    pollfd changed = {events, POLLPRI, 0};
+    poll(&changed, 1, static_cast<int>(left));
+  }
+}
+
+void thaw_leaf() {
+  if (have_leaf()) put("cgroup.freeze", "0");
+}
+
+void kill_leaf() {
+  if (have_leaf()) put("cgroup.kill", "1");  // since Linux 5.14; the walk kills without it too
+}
+
+bool leaf_populated() {
+  return have_leaf() && !event("populated 0");
+}
+
+void remove_leaf() {
+  if (leaf_path) rmdir(leaf_path);
+}
+
+}  // namespace shim

@@ -1,0 +1,105 @@
+// One started shim: its control, its pipes, and the order of what is reported about it.
+// Thread: the loop's.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <remora/io/condition.hpp>
+#include <remora/io/deadline.hpp>
+#include <remora/io/inbox.hpp>
+#include <remora/process/host.hpp>
+#include <string>
+#include <string_view>
+
+#include "process/launched.hpp"
+#include "process/orphans.hpp"
+#include "process/output_pipe.hpp"
+#include "process/stdin_queue.hpp"
+
+namespace remora::process {
+
+/// Our ends, made before the shim is launched.
+struct attempt_ends {
+  unique_fd control;
+  unique_fd stdin_write;
+  unique_fd out_read;
+  unique_fd err_read;
+  unique_fd out_file;
+  unique_fd err_file;
+};
+
+class attempt {
+ public:
+  /// `gone` is called once, last of all and not from the constructor: the shim is reaped. It must
+  /// not destroy the attempt before it returns to the loop.
+  attempt(boost::asio::any_io_executor executor, const spawn_spec& spec, launched shim,
+          attempt_ends ends, std::filesystem::path leaf, std::shared_ptr<orphanage> orphans,
+          std::function<void(attempt&)> gone);
+  attempt(const attempt&) = delete;
+  attempt& operator=(const attempt&) = delete;
+
+  /// Returns once the agent's exec has succeeded or failed.
+  boost::asio::awaitable<result<void>> started();
+  const identity& who() const noexcept { return who_; }
+
+  void command(std::string text);
+  void write_stdin(std::string bytes) { stdin_.write(std::move(bytes)); }
+  void close_stdin() { stdin_.close_when_written(); }
+  boost::asio::awaitable<child_event> next();
+  /// Never less than it was.
+  std::chrono::milliseconds cpu_time();
+  /// Nobody reads events any more: ends the tree.
+  void abandon();
+
+  void on_orphan_reaped(int pid, exit_status status);
+  /// Goes on with the end of this attempt where orphans held it up.
+  void settle();
+
+ private:
+  void watch_control();
+  void read_control();
+  void on_message(std::string_view text);
+  void on_start_message(const std::vector<std::string_view>& words);
+  void on_exit_message(const std::vector<std::string_view>& words);
+  void flush_commands();
+  void watch_shim();
+  void on_shim_end(exit_status status);
+  void report(child_event event);
+  void report_exit(exit_status status);
+  void on_output_end();
+  void drain_pipes();
+  void finish();
+
+  std::string program_;
+  std::filesystem::path cwd_;
+  std::filesystem::path leaf_;  // of the cgroup
+  bool contained_ = false;      // the agent is in it
+  identity who_;
+  std::shared_ptr<orphanage> orphans_;
+  std::function<void(attempt&)> gone_;
+
+  int shim_pid_;
+  watched_fd shim_;
+  watched_fd control_;
+  std::deque<std::string> commands_;  // what the socket did not take yet
+  output_budget budget_;
+  output_pipe out_;
+  output_pipe err_;
+  stdin_queue stdin_;
+  io::inbox<child_event> events_;
+  io::condition answered_;
+  io::deadline drained_;  // a process outside of the tree may hold the pipes for ever
+  io::deadline insist_;  // a shim that was asked to end and is stopped, or waits for the unkillable
+
+  std::chrono::milliseconds cpu_{0};
+  std::optional<result<void>> start_;
+  bool agent_exited_ = false;
+  bool said_empty_ = false;
+  bool shim_ended_ = false;
+  bool settled_ = false;  // nobody is left
+  bool finished_ = false;
+  bool abandoned_ = false;
+};
+
+}  // namespace remora::process

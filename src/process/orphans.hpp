@@ -1,0 +1,49 @@
+// What a shim that died leaves behind falls to this process, a subreaper. An orphan is a child of
+// ours that is no shim and lives in another session than ours: nobody can enter a session, every
+// agent is started in one of its own, and all else that we start (git) stays in ours.
+// Thread: the loop's.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <functional>
+#include <map>
+#include <remora/core/exit_status.hpp>
+
+#include "process/watched_fd.hpp"
+
+namespace remora::process {
+
+/// Shims of this process, of all its hosts. Thread: any.
+void register_shim(int pid);
+void forget_shim(int pid);
+
+class orphanage {
+ public:
+  struct callbacks {
+    std::function<void(int pid, exit_status)> reaped;
+    std::function<void()> changed;  ///< after each of them
+  };
+  orphanage(boost::asio::any_io_executor executor, callbacks call);
+
+  /// Kills the orphans that are there, and those that appear as they die, until none is left.
+  void end_all();
+  /// Reaps the dead; the living (a daemon that a git command left) are let be.
+  void reap_dead();
+  /// Those that were killed and are not yet dead.
+  bool empty() const noexcept { return dying_.empty(); }
+
+ private:
+  void watch(int pid);
+  void on_death(int pid);
+
+  boost::asio::any_io_executor executor_;
+  callbacks call_;
+  std::map<int, watched_fd> dying_;  // by pid: a pidfd
+};
+
+/// `si_code` and `si_status`, as waitid gives them.
+exit_status to_exit_status(int code, int status);
+
+}  // namespace remora::process

@@ -1,0 +1,101 @@
+#include "process/proc.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <remora/core/posix.hpp>
+#include <remora/core/text.hpp>
+#include <string>
+#include <string_view>
+
+namespace remora::process {
+
+namespace {
+
+template <class Number>
+Number to_number(std::string_view text) {
+  Number n = 0;
+  std::from_chars(text.data(), text.data() + text.size(), n);
+  return n;
+}
+
+/// Where the v2 tree is mounted: field 5 of the mountinfo line whose type, after ` - `, is cgroup2.
+std::filesystem::path cgroup2_mount() {
+  const auto mounts = read_file("/proc/self/mountinfo");
+  if (!mounts) return {};
+  for (const std::string_view line : split(*mounts, '\n')) {
+    if (line.find(" - cgroup2 ") == std::string_view::npos) continue;
+    const auto fields = split(line, ' ');
+    if (fields.size() > 4) return std::filesystem::path(fields[4]);
+  }
+  return {};
+}
+
+std::filesystem::path find_own_cgroup() {
+  const std::filesystem::path mount = cgroup2_mount();
+  const auto mine = read_file("/proc/self/cgroup");
+  if (mount.empty() || !mine) return {};
+  for (const std::string_view line : split(*mine, '\n'))
+    if (line.starts_with("0::/")) return mount / line.substr(4);
+  return {};
+}
+
+}  // namespace
+
+std::optional<proc_stat> read_stat(int pid) {
+  const auto text = read_file(fmt::format("/proc/{}/stat", pid));
+  if (!text) return std::nullopt;
+  const auto name_end = text->rfind(") ");  // the name may hold anything
+  if (name_end == std::string::npos) return std::nullopt;
+  const auto field = split(std::string_view(*text).substr(name_end + 2), ' ');  // proc(5), from 3
+  if (field.size() < 20) return std::nullopt;
+  proc_stat stat;
+  stat.state = field[0].front();
+  stat.parent = to_number<int>(field[1]);
+  stat.group = to_number<int>(field[2]);
+  stat.session = to_number<int>(field[3]);
+  for (std::size_t i = 11; i <= 14; ++i) stat.cpu_ticks += to_number<std::uint64_t>(field[i]);
+  stat.start_ticks = to_number<std::uint64_t>(field[19]);
+  return stat;
+}
+
+std::vector<int> children_of(int pid) {
+  std::vector<int> children;
+  std::error_code failed;
+  std::filesystem::directory_iterator threads(fmt::format("/proc/{}/task", pid), failed);
+  for (; !failed && threads != std::filesystem::directory_iterator(); threads.increment(failed)) {
+    const auto text = read_file(threads->path() / "children");
+    if (!text) continue;
+    for (const std::string_view number : split(trim(*text), ' '))
+      if (const int child = to_number<int>(number); child > 0) children.push_back(child);
+  }
+  return children;
+}
+
+std::chrono::milliseconds tree_cpu_time(int pid) {
+  std::uint64_t ticks = 0;
+  std::vector<int> tree{pid};
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    if (const auto stat = read_stat(tree[i])) ticks += stat->cpu_ticks;
+    const std::vector<int> children = children_of(tree[i]);
+    tree.insert(tree.end(), children.begin(), children.end());
+  }
+  static const auto per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  return std::chrono::milliseconds(ticks * 1000 / per_second);
+}
+
+const std::filesystem::path& own_cgroup() {
+  static const std::filesystem::path path = find_own_cgroup();
+  return path;
+}
+
+std::optional<std::chrono::milliseconds> cgroup_cpu_time(const std::filesystem::path& cgroup) {
+  const auto text = read_file(cgroup / "cpu.stat");
+  constexpr std::string_view key = "usage_usec ";
+  if (!text || !text->starts_with(key)) return std::nullopt;
+  const auto usec = to_number<std::int64_t>(std::string_view(*text).substr(key.size()));
+  return std::chrono::milliseconds(usec / 1000);
+}
+
+}  // namespace remora::process

@@ -1,0 +1,33 @@
+// What /proc and the cgroup tree say about processes. Blocking, short. Thread: any.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+namespace remora::process {
+
+struct proc_stat {
+  char state = '?';
+  int parent = 0;
+  int group = 0;
+  int session = 0;
+  std::uint64_t cpu_ticks = 0;  ///< its own, and its reaped children's
+  std::uint64_t start_ticks = 0;
+};
+
+/// Nothing when there is no such process.
+std::optional<proc_stat> read_stat(int pid);
+/// Of all its threads, those of a moment.
+std::vector<int> children_of(int pid);
+/// CPU time of `pid` and all below it, with what those that ended had used.
+std::chrono::milliseconds tree_cpu_time(int pid);
+
+/// Our own cgroup v2 directory; empty where there is none.
+const std::filesystem::path& own_cgroup();
+/// Of all that ever were in the cgroup.
+std::optional<std::chrono::milliseconds> cgroup_cpu_time(const std::filesystem::path& cgroup);
+
+}  // namespace remora::process

@@ -1,0 +1,31 @@
+// What remora and remora-shim agree on. No library: the shim has the C library only.
+//
+// The shim is started as `remora-shim NAME CWD CGROUP NOFILE PROGRAM [ARG…]`, its environment and
+// descriptors 0 1 2 being the agent's. CGROUP is the leaf to make, or `-`; NOFILE the soft limit of
+// descriptors that the agent gets. Control, one text datagram each:
+//
+//   to it    freeze | thaw | signal NAME | kill | end
+//   from it  started PID START CONTAINED   (START: field 22 of /proc/PID/stat; CONTAINED: the
+//                                           agent is in CGROUP, 0 or 1)
+//            exec_failed ERRNO STEP        (instead; STEP: fork, chdir or exec)
+//            frozen MS WHOLE               (WHOLE 0: not within the bound, thawed again)
+//            thawed
+//            ok                            (answers signal, kill and end)
+//            exited code N | exited signal N
+//            empty                         (the last one)
+#pragma once
+
+namespace remora::process::shim {
+
+constexpr int control_fd = 3;  // SOCK_SEQPACKET
+constexpr int out_fd = 4;      // read ends of the agent's stdout and stderr: as long as these are
+constexpr int err_fd = 5;      // open, the orchestrator's death is no SIGPIPE for the agent
+constexpr int lock_fd = 6;     // holds the lock of the attempt
+constexpr int dir_fd = 7;      // the attempt's directory
+constexpr int first_free_fd = 8;
+
+constexpr int freeze_bound_ms = 500;
+constexpr int term_grace_ms = 2000;  // after the orchestrator's death: TERM, this long, KILL
+constexpr int message_bytes = 128;   // the longest datagram
+
+}  // namespace remora::process::shim

@@ -1,0 +1,111 @@
+// What happens when one of the two, the orchestrator or a shim, dies.
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "process/proc.hpp"
+#include "world.hpp"
+
+using namespace remora;
+using namespace remora::testing;
+
+BOOST_AUTO_TEST_SUITE(death)
+
+asio::awaitable<void> kill_the_shim(world& w) {
+  const auto child = co_await w.start("daemon", "stay", "hold");
+  story s;
+  co_await follow(*child, s, has_line);
+  const unique_fd daemon = watch(pid_in(s));
+  const unique_fd agent = watch(child->who().pid);
+  ::kill(process::read_stat(child->who().pid)->parent, SIGKILL);
+  co_await follow(*child, s, is_empty);
+  BOOST_TEST((s.exit == exit_status::killed(SIGKILL)));
+  BOOST_TEST(s.empty->proven);
+  BOOST_TEST(is_dead(agent));
+  BOOST_TEST(is_dead(daemon));
+  BOOST_TEST(process::children_of(::getpid()).empty());  // no zombies of it either
+}
+BOOST_AUTO_TEST_CASE(the_tree_of_a_shim_that_died_is_ended_by_us) {
+  each_way(kill_the_shim);
+}
+
+asio::awaitable<void> kill_one_shim_of_two(world& w) {
+  const auto other = co_await w.start("wait");
+  const auto child = co_await w.start("fork-loop", "100000");
+  story s;
+  co_await follow(*child, s, [](const story& now) { return now.out.size() > 10; });
+  const int shim =
+      process::read_stat(child->who().pid) ? process::read_stat(child->who().pid)->parent : 0;
+  // The first process of the chain may be gone: then its shim is the child that is not the other's.
+  const int other_shim = process::read_stat(other->who().pid)->parent;
+  for (const int pid : process::children_of(::getpid()))
+    if (pid == shim || pid != other_shim) ::kill(pid, SIGKILL);
+  co_await follow(*child, s, is_empty);
+  BOOST_TEST(s.empty->proven);
+  BOOST_TEST(!is_dead(watch(other->who().pid)));
+  BOOST_TEST((process::children_of(::getpid()) == std::vector{other_shim}));
+  story t;
+  co_await kill_and_follow(*other, t);
+}
+BOOST_AUTO_TEST_CASE(another_attempt_is_left_alone_when_a_shim_dies) {
+  each_way(kill_one_shim_of_two);
+}
+
+struct told {
+  int shim;
+  int agent;
+  int daemon;
+};
+
+/// Runs in a process of its own: starts an agent that will not go by itself, says who is there,
+/// and goes on until it is killed.
+asio::awaitable<void> orchestrate(process::host& host, process::spawn_spec spec, int report) {
+  const auto child = co_await host.start(spec);
+  story s;
+  co_await follow(**child, s, has_line);
+  const int agent = (*child)->who().pid;
+  const told t{process::read_stat(agent)->parent, agent, pid_in(s)};
+  if (::write(report, &t, sizeof t) != sizeof t) ::_exit(1);
+  co_await follow(**child, s, is_empty);
+}
+
+[[noreturn]] void be_orchestrator(const process::spawn_spec& spec, bool use_cgroups, int report) {
+  asio::io_context loop;
+  const auto host = process::make_host(loop.get_executor(), REMORA_SHIM, {use_cgroups});
+  try {
+    run(loop, orchestrate(*host, spec, report));
+  } catch (...) {
+  }
+  ::_exit(0);
+}
+
+void kill_the_orchestrator(bool use_cgroups) {
+  world w(use_cgroups);
+  const auto spec = w.spec({"daemon", "stay", "hold"});
+  int report[2];
+  BOOST_REQUIRE(::pipe(report) == 0);
+  const pid_t orchestrator = ::fork();
+  if (orchestrator == 0) be_orchestrator(spec, use_cgroups, report[1]);
+  ::close(report[1]);
+  told t{};
+  BOOST_REQUIRE(::read(report[0], &t, sizeof t) == sizeof t);
+  ::close(report[0]);
+  const unique_fd shim = watch(t.shim);
+  const unique_fd agent = watch(t.agent);
+  const unique_fd daemon = watch(t.daemon);
+  BOOST_TEST(process::inspect_attempt(spec.attempt_dir).value().alive);
+  ::kill(orchestrator, SIGKILL);
+  ::waitpid(orchestrator, nullptr, 0);
+  BOOST_TEST(is_dead(agent, 5000));
+  BOOST_TEST(is_dead(daemon, 5000));
+  BOOST_TEST(is_dead(shim, 5000));
+  const auto remains = process::inspect_attempt(spec.attempt_dir);
+  BOOST_TEST(!remains.value().alive);
+  BOOST_TEST((remains.value().exit == exit_status::killed(SIGTERM)));
+  while (::waitpid(t.shim, nullptr, WNOHANG) > 0) continue;
+}
+
+BOOST_AUTO_TEST_CASE(X1_a_tree_whose_orchestrator_is_killed_is_gone_within_five_seconds) {
+  for (const bool use_cgroups : {true, false}) kill_the_orchestrator(use_cgroups);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
