@@ -24,7 +24,6 @@ std::string task_machine::stopped_reason() const {
 
 void task_machine::freeze_tree(time_point now) {
   actions_.emplace_back(freeze{});
-  awaited_.reset();
   until_ = now + limits_.freeze;
   phase_ = freezing;
 }

@@ -73,10 +73,8 @@ void task_machine::next_attempt() {
 void task_machine::start_attempt() {
   open_ = true;
   verdict_.reset();
-  retry_in_.reset();
   progress_ = progress::unknown;
   first_token_ = next_token_;
-  final_saved_ = false;
   actions_.emplace_back(spawn{++attempt_});
   phase_ = starting;
 }

@@ -20,7 +20,6 @@ void task_machine::run(time_point now) {
   wall_at_ = now + limits_.wall;
   last_sign_ = now;
   heard_ = false;
-  soft_at_.reset();
   if (is_set(limits_.soft) && limits_.soft < limits_.wall) soft_at_ = wall_at_ - limits_.soft;
   cadence_.attempt_started(now);
   if (!stop_) return;

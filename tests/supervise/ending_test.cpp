@@ -241,6 +241,23 @@ BOOST_AUTO_TEST_CASE(P14_a_quiet_agent_with_another_sign_of_life_goes_on) {
   BOOST_TEST(d.wakes_in() == 4'000);  // what is left is `wall`
 }
 
+BOOST_AUTO_TEST_CASE(each_attempt_must_be_heard_of) {
+  auto l = quiet();
+  l.first_output = 10s;
+  auto d = at(phase::running, l);
+  d.tell(output{});
+  d.exit(verdict::context_full);
+  d.tell(started{});
+  BOOST_TEST(d.wakes_in() == 10'000);
+}
+
+BOOST_AUTO_TEST_CASE(a_soft_deadline_before_the_start_is_none) {
+  auto l = quiet();
+  l.soft = l.wall;
+  auto d = at(phase::running, l);
+  BOOST_TEST(d.wakes_in() == 100'000);
+}
+
 BOOST_AUTO_TEST_CASE(nothing_at_all_since_the_start_is_first_output) {
   auto l = quiet();
   l.idle = 30s;
@@ -293,6 +310,13 @@ BOOST_AUTO_TEST_CASE(an_agent_that_completes_before_it_is_signalled_has_complete
   BOOST_TEST(d.tell(exited{{verdict::completed, {}, {}}, {}}) == "kill");
   BOOST_TEST(d.tell(emptied{}) == "save(final) exit");
   BOOST_TEST(d.answer() == "end completed -, publish");
+}
+
+BOOST_AUTO_TEST_CASE(an_agent_that_fails_before_it_is_signalled_has_timed_out) {
+  auto d = at(phase::freezing);
+  d.tell(failed_with_1);
+  BOOST_TEST(d.tell(emptied{}) == "save(final) timed out: wall");
+  BOOST_TEST(d.answer() == "end timed_out/wall +, spawn 2");
 }
 
 BOOST_AUTO_TEST_CASE(exit_0_after_the_signal_is_not_a_success) {
@@ -380,6 +404,7 @@ BOOST_AUTO_TEST_CASE(a_stop_while_starting_waits_for_the_child_that_must_then_be
   auto insisted = at(phase::starting);
   insisted.tell(ctrl_c);
   insisted.tell(second_ctrl_c);
+  insisted.tell(ctrl_c);
   BOOST_TEST(insisted.tell(started{}) == "kill");
 }
 
@@ -401,6 +426,11 @@ BOOST_AUTO_TEST_CASE(a_cancel_after_an_interrupt_wins_and_not_the_other_way_roun
   d.tell(second_ctrl_c);
   d.tell(emptied{});
   BOOST_TEST(d.answer() == "end cancelled -, finish cancelled cancelled");
+
+  auto e = at(phase::saving);
+  e.tell(cancel);
+  e.tell(ctrl_c);
+  BOOST_TEST(e.answer() == "end timed_out/wall +, finish cancelled timed_out/wall");
 }
 
 BOOST_AUTO_TEST_CASE(a_stop_lets_a_result_be_published_but_no_verification_begin) {

@@ -232,6 +232,17 @@ BOOST_AUTO_TEST_CASE(two_attempts_in_a_row_without_progress_are_the_last) {
              "end timed_out/external +, finish failed no_progress/timed_out");
 }
 
+BOOST_AUTO_TEST_CASE(the_row_without_progress_begins_after_the_last_attempt_with_some) {
+  auto d = running();
+  for (const bool changed : {false, true, false}) {
+    d.exit(verdict::context_full, {}, changed);
+    BOOST_TEST(d.where() == "starting");
+    d.tell(started{});
+  }
+  BOOST_TEST(d.exit(verdict::context_full, {}, false) ==
+             "end context_full +, finish failed no_progress/context_full");
+}
+
 BOOST_AUTO_TEST_CASE(progress_without_changed_files_is_progress) {
   auto d = running();
   for (int i = 0; i < 4; ++i) {
@@ -260,10 +271,14 @@ BOOST_AUTO_TEST_CASE(attempts_that_others_ended_tell_nothing_about_progress) {
 }
 
 BOOST_AUTO_TEST_CASE(what_could_not_be_saved_may_have_been_progress) {
-  auto d = running();
+  auto l = quiet();
+  l.checkpoints.turns = 1;
+  auto d = running(l);
   for (int i = 0; i < 4; ++i) {
+    d.tell(turn_ended{});
     d.tell(exited{{verdict::context_full, {}, {}}, {}});
     d.tell(emptied{});
+    d.tell(saved{.token = d.token - 1, .changed = false, .progressed = false});
     BOOST_TEST(d.answer_failed() == fmt::format("end context_full +, spawn {}", i + 2));
     d.tell(started{});
   }
