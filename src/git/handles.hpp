@@ -28,7 +28,6 @@ using config_handle = std::unique_ptr<git_config, freed_by<git_config_free>>;
 using signature_handle = std::unique_ptr<git_signature, freed_by<git_signature_free>>;
 using status_handle = std::unique_ptr<git_status_list, freed_by<git_status_list_free>>;
 using index_handle = std::unique_ptr<git_index, freed_by<git_index_free>>;
-using revwalk_handle = std::unique_ptr<git_revwalk, freed_by<git_revwalk_free>>;
 using patch_handle = std::unique_ptr<git_patch, freed_by<git_patch_free>>;
 using filters_handle = std::unique_ptr<git_filter_list, freed_by<git_filter_list_free>>;
 

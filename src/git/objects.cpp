@@ -104,37 +104,4 @@ result<std::optional<std::string>> repository::read_path(const oid& tree,
   return std::optional(std::move(bytes));
 }
 
-result<bool> repository::is_ancestor(const oid& ancestor, const oid& descendant) const {
-  if (ancestor == descendant) return true;
-  const git_oid above = to_git(ancestor);
-  const git_oid below = to_git(descendant);
-  const int is = git_graph_descendant_of(impl_->repo.get(), &below, &above);
-  if (is >= 0) return is == 1;
-  return git_failure(is, fmt::format("cannot walk from {} to {}", descendant.hex(), ancestor.hex()),
-                     errc::corrupt);
-}
-
-result<std::vector<oid>> repository::commits_between(const oid& base, const oid& tip,
-                                                     std::size_t limit) const {
-  git_revwalk* raw = nullptr;
-  if (const int got = git_revwalk_new(&raw, impl_->repo.get()); got != 0)
-    return git_failure(got, "cannot walk the history");
-  const revwalk_handle walk(raw);
-  git_revwalk_sorting(raw, GIT_SORT_TOPOLOGICAL | GIT_SORT_TIME);
-  const git_oid from = to_git(tip);
-  const git_oid hidden = to_git(base);
-  int done = git_revwalk_push(raw, &from);
-  if (done == 0 && !base.is_zero()) done = git_revwalk_hide(raw, &hidden);
-  std::vector<oid> commits;
-  git_oid next;
-  while (done == 0 && commits.size() < limit) {
-    done = git_revwalk_next(&next, raw);
-    if (done == 0) commits.push_back(git::from_git(next));
-  }
-  if (done != 0 && done != GIT_ITEROVER)
-    return git_failure(done, fmt::format("cannot walk the history of {}", tip.hex()),
-                       errc::corrupt);
-  return commits;
-}
-
 }  // namespace remora::git

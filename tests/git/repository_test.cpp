@@ -229,6 +229,54 @@ BOOST_AUTO_TEST_CASE(history_between_two_commits_is_newest_first_and_limited) {
   BOOST_TEST(!repo.is_ancestor(three, one).value());
 }
 
+BOOST_AUTO_TEST_CASE(history_with_merges_and_wrong_clocks_is_that_of_git) {
+  const test_repo files;
+  files.commit("root");
+  files.git("checkout -q -b side");
+  files.commit("side one");
+  // A committer whose clock is an hour behind.
+  test::shell(files.path(),
+              "GIT_COMMITTER_DATE='1699996400 +0000' git -c user.name=x -c user.email=x@y commit "
+              "-q --allow-empty -m late");
+  files.git("checkout -q main");
+  files.commit("main one");
+  files.git("merge -q --no-edit side");
+  files.commit("after");
+  const repository repo = open(files.path());
+  const auto check = [&](const std::string& from, const std::string& to) {
+    const auto ours = repo.commits_between(files.id(from), files.id(to), 100).value();
+    const std::string theirs = files.git("rev-list " + from + ".." + to);
+    std::set<std::string> a, b;
+    for (const oid& id : ours) a.insert(id.hex());
+    for (std::size_t at = 0; at + 40 <= theirs.size(); at += 41) b.insert(theirs.substr(at, 40));
+    BOOST_TEST(a == b, boost::test_tools::per_element());
+    BOOST_TEST(repo.is_ancestor(files.id(to), files.id(from)).value() == b.empty());
+  };
+  const std::vector<std::string> all{"main", "main~1", "main~2", "side", "side~1", "side~2"};
+  for (const std::string& from : all)
+    for (const std::string& to : all) check(from, to);
+  const auto order = repo.commits_between(oid(), files.id("main"), 100).value();
+  BOOST_TEST(order.size() == 6u);
+  BOOST_TEST((order.front() == files.id("main")));
+  BOOST_TEST((order.back() == files.id("main~3")));
+}
+
+BOOST_AUTO_TEST_CASE(G14_a_shallow_clone_has_a_history_that_ends_where_it_was_cut) {
+  const test_repo files;
+  for (const char* message : {"one", "two", "three"}) files.commit(message);
+  files.git("clone -q --depth 1 \"file://$PWD\" ../shallow");
+  const oid base = files.id("HEAD");
+  files.git_in(files.beside("shallow"), "commit -q --allow-empty -m four");
+  repository repo = open(files.beside("shallow"));
+  const oid tip = repo.resolve_commit("HEAD").value();
+  BOOST_TEST((repo.commits_between(base, tip, 10).value() == std::vector{tip}));
+  BOOST_TEST((repo.commits_between(oid(), tip, 10).value() == std::vector{tip, base}));
+  BOOST_TEST(repo.is_ancestor(base, tip).value());
+  BOOST_TEST(!repo.is_ancestor(tip, base).value());
+  object_writer objects(repo);
+  BOOST_TEST(objects.adopt_commits(tip, base).has_value());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(refs)
