@@ -92,7 +92,7 @@ result<store::published> store::publish(const prepared& p) {
   REMORA_CHECK(take_ref(repo_, p.what.run, p.what.task, p.old, p.what.commit, how));
   if (branch_) {
     auto moved = set_branch(repo_, wip_branch(p.what.run, p.what.task), p.what.files);
-    if (!moved) how.branch_error = std::move(moved.error());
+    if (!moved) how.branch_error = moved.error();
   }
   return how;
 }
