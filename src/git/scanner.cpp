@@ -187,7 +187,7 @@ result<void> scanner::visit(place& here, found& at) {
     leave_out_kept(at, "path too long");
     return {};
   }
-  if (!at.known() && !is_safe_name(at.name, false)) {
+  if (!is_known(at) && !is_safe_name(at.name, false)) {
     leave_out(at, "name refused by git");
     return {};
   }
@@ -305,13 +305,15 @@ void scanner::absent(found& at) {
   if (!at.before || !at.before->in_base || is_skipped(at.path)) return;
   record r = *at.before;
   r.gone = true;
-  const directory_ptr below =
-      r.child == record::no_child ? nullptr : at.before_in->children[r.child];
-  emit(at, r, below);
+  emit(at, r);
+}
+
+bool scanner::is_known(const found& at) const noexcept {
+  return at.before && (at.before->in_base || (at.was_there() && !rules_.forget_untracked));
 }
 
 bool scanner::wanted(place& here, const found& at, bool is_directory) {
-  if (at.known() || !here.rules.ignores(at.path, is_directory)) return true;
+  if (is_known(at) || !here.rules.ignores(at.path, is_directory)) return true;
   if (index_.tracks(at.path, is_directory)) return true;
   const auto verdict = rules_.include->match(at.path, is_directory);
   if (verdict == ignore_list::verdict::ignored) return true;
@@ -333,11 +335,9 @@ result<bool> scanner::cannot_open(found& at, error e) {
 }
 
 result<directory_ptr> scanner::children_before(const found& at) {
-  if (!at.before || at.before->mode != mode::directory) return directory_ptr();
-  const record& r = *at.before;
-  if (r.child != record::no_child) return at.before_in->children[r.child];
-  if (r.id.is_zero()) return directory_ptr();
-  return load_base(r.id, at.path + '/');
+  const directory_ptr known = known_below(at);
+  if (known && known->unread) return load_base(known->tree, at.path + '/');
+  return known;
 }
 
 /// The base's records, with stamps from the index for what it says is unchanged since checkout.
@@ -401,17 +401,31 @@ void scanner::leave_out_kept(found& at, std::string_view reason) {
   r.stamp = {};
   r.kept = true;
   adopt_below(r, at.below());
-  emit(at, r, r.child == record::no_child ? nullptr : at.before_in->children[r.child]);
+  emit(at, r, known_below(at));
 }
 
 void scanner::adopt_below(const record& r, const directory* below) {
   if (!r.id.is_zero() && r.mode != mode::commit && !may_name(r.id, r.written)) sink_.adopt(r.id);
-  if (!below) return;
+  if (!below || r.mode != mode::directory) return;
   for (const record& inner : below->records)
     if (!inner.gone) adopt_below(inner, below->child(inner));
 }
 
+/// What is known of the directory that is, or in the base was, at this path.
+directory_ptr scanner::known_below(const found& at) {
+  if (!at.before) return nullptr;
+  const record& r = *at.before;
+  if (r.child != record::no_child) return at.before_in->children[r.child];
+  if (r.mode != mode::directory || r.id.is_zero()) return nullptr;
+  auto stub = std::make_shared<directory>();
+  stub->tree = r.id;
+  stub->written = r.written;
+  stub->unread = true;
+  return stub;
+}
+
 void scanner::emit(found& at, const record& r, directory_ptr below) {
+  if (!below && at.before && at.before->in_base) below = known_below(at);
   if (r.converted && !r.gone) out_.manifest.converted.push_back(at.path);
   at.now.add(at.name, r, std::move(below));
 }

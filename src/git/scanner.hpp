@@ -42,6 +42,7 @@ struct scan_rules {
   const ignore_list* include = nullptr;
   conversions convert;
   std::uint64_t max_file_bytes = 0;
+  bool forget_untracked = false;  ///< only the base counts as known: rules apply to all the rest
   bool keep_skipped = true;  ///< entries of a sparse checkout stay, though their files are absent
 };
 
@@ -95,6 +96,8 @@ class scanner {
   std::optional<record> still_valid(const place& here, const found& at, const struct stat& st);
   result<directory_ptr> load_base(const oid& tree, const std::string& prefix);
   result<directory_ptr> children_before(const found& at);
+  static directory_ptr known_below(const found& at);
+  bool is_known(const found& at) const noexcept;
   result<void> name_tree(directory& now, const directory* before);
 
   void leave_out(const found& at, std::string_view reason);
@@ -138,7 +141,6 @@ struct scanner::found {
 
   const char* c_name() const noexcept { return name.data(); }
   bool was_there() const noexcept { return before && !before->gone; }
-  bool known() const noexcept { return before && (before->in_base || !before->gone); }
   const directory* below() const noexcept { return before ? before_in->child(*before) : nullptr; }
 };
 

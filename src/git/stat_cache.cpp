@@ -34,7 +34,7 @@ const record* find_record(const directory& root, std::string_view path) noexcept
     const std::size_t slash = path.find('/');
     const record* r = at->find(path.substr(0, slash));
     if (!r || slash == path.npos) return r;
-    at = at->child(*r);
+    at = r->gone || r->mode != mode::directory ? nullptr : at->child(*r);
     path.remove_prefix(slash + 1);
   }
   return nullptr;

@@ -59,11 +59,12 @@ struct directory {
   oid tree;  ///< zero: nothing in it
   std::uint32_t written = 0;
   bool any_kept = false;  ///< here or below
+  bool unread = false;    ///< nothing but `tree` is known: a directory of the base
 
   std::string_view name(const record& r) const noexcept {
     return {names.data() + r.name_offset, r.name_size};
   }
-  /// A directory's own records, if they were read.
+  /// A directory's own records, if they were read; also of a file that took the place of one.
   const directory* child(const record& r) const noexcept {
     return r.child == record::no_child ? nullptr : children[r.child].get();
   }
@@ -73,7 +74,7 @@ struct directory {
   void sort();
 };
 
-/// The record at `path` below `root`, or nothing.
+/// The record at `path` below `root`, or nothing; only through directories that are there.
 const record* find_record(const directory& root, std::string_view path) noexcept;
 
 }  // namespace remora::git

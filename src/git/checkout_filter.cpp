@@ -1,0 +1,57 @@
+// The built-in conversions of a checkout.
+#include "git/tree_writer.hpp"
+
+namespace remora::git {
+namespace {
+
+using blob_handle = std::unique_ptr<git_blob, freed_by<git_blob_free>>;
+
+struct owned_buffer {
+  git_buf buf = GIT_BUF_INIT;
+  owned_buffer() = default;
+  owned_buffer(const owned_buffer&) = delete;
+  owned_buffer& operator=(const owned_buffer&) = delete;
+  ~owned_buffer() { git_buf_dispose(&buf); }
+};
+
+/// A value of the attribute that would have needed a program or an encoder.
+std::string attribute(const repository& repo, const std::string& path, const char* name,
+                      const oid& attributes_from) {
+  git_attr_options options = GIT_ATTR_OPTIONS_INIT;
+  options.flags = GIT_ATTR_CHECK_NO_SYSTEM;
+  if (!attributes_from.is_zero()) {
+    options.flags |= GIT_ATTR_CHECK_INCLUDE_COMMIT;
+    options.attr_commit_id = to_git(attributes_from);
+  }
+  const char* value = nullptr;
+  if (git_attr_get_ext(&value, repo.raw(), &options, path.c_str(), name) != 0) {
+    git_error_clear();
+    return {};
+  }
+  return git_attr_value(value) == GIT_ATTR_VALUE_STRING ? value : std::string();
+}
+
+}  // namespace
+
+result<std::string> checkout_bytes(const repository& repo, const oid& blob, const std::string& path,
+                                   const oid& attributes_from, std::string& unfiltered) {
+  const git_oid id = to_git(blob);
+  git_blob* raw = nullptr;
+  if (const int code = git_blob_lookup(&raw, repo.raw(), &id); code != 0)
+    return git_failure(code, "cannot read an object", errc::corrupt);
+  const blob_handle owner(raw);
+  git_blob_filter_options options = GIT_BLOB_FILTER_OPTIONS_INIT;
+  if (!attributes_from.is_zero()) {
+    options.flags |= GIT_BLOB_FILTER_ATTRIBUTES_FROM_COMMIT;
+    options.attr_commit_id = to_git(attributes_from);
+  }
+  owned_buffer out;
+  if (const int code = git_blob_filter(&out.buf, raw, path.c_str(), &options); code != 0)
+    return git_failure(code, "cannot convert a file");
+  unfiltered = attribute(repo, path, "filter", attributes_from);
+  if (unfiltered.empty())
+    unfiltered = attribute(repo, path, "working-tree-encoding", attributes_from);
+  return std::string(out.buf.ptr, out.buf.size);
+}
+
+}  // namespace remora::git

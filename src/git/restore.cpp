@@ -1,0 +1,148 @@
+#include <remora/git/restore.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <limits>
+#include <remora/core/text.hpp>
+
+#include "git/gitdir_state.hpp"
+#include "git/tree_writer.hpp"
+
+namespace remora::git {
+namespace {
+
+std::string full_branch(const std::string& branch) {
+  return branch.starts_with("refs/") ? branch : "refs/heads/" + branch;
+}
+
+/// Where HEAD shall be, and what is moved for it.
+struct head_plan {
+  std::string text;              ///< of the file HEAD; empty: it stays
+  std::optional<oid> move_from;  ///< the branch is moved from here (zero: made)
+};
+
+result<head_plan> plan_head(const repository& repo, const std::string& branch,
+                            const head_state& head) {
+  head_plan plan;
+  if (head.commit.is_zero()) {
+    // A branch without a commit, and HEAD may only name it while it still has none.
+    if (head.ref.empty()) return plan;
+    REMORA_TRY(const std::optional<oid> there, repo.read_ref(head.ref));
+    if (!there) plan.text = "ref: " + head.ref + '\n';
+    return plan;
+  }
+  plan.text = head.commit.hex() + '\n';
+  if (head.ref != branch) return plan;
+  REMORA_TRY(const std::optional<oid> there, repo.read_ref(branch));
+  if (there) {
+    REMORA_TRY(const bool behind, repo.is_ancestor(*there, head.commit));
+    if (!behind) return plan;
+  }
+  plan.text = "ref: " + branch + '\n';
+  plan.move_from = there.value_or(oid());
+  return plan;
+}
+
+result<void> restore_head(repository& repo, int git_dir, const std::string& branch,
+                          const head_state& head, restore_report& report) {
+  REMORA_TRY(const head_plan plan, plan_head(repo, branch, head));
+  if (plan.text.empty()) {
+    report.not_restored.push_back({".git/HEAD", "it was not known, or its branch exists now"});
+    return {};
+  }
+  if (plan.move_from && *plan.move_from != head.commit) {
+    REMORA_CHECK(repo.swap_ref(branch, *plan.move_from, head.commit));
+  }
+  return replace_file(git_dir, "HEAD", plan.text, 0666);
+}
+
+result<void> restore_operation(int git_dir, const snapshot& what, restore_report& report) {
+  remove_operation(git_dir);
+  for (const auto& [name, bytes] : what.operation) {
+    if (!is_operation_path(name)) {
+      report.not_restored.push_back({".git/" + name, "name refused"});
+      continue;
+    }
+    const std::size_t slash = name.rfind('/');
+    const std::string above = slash == name.npos ? std::string() : name.substr(0, slash);
+    REMORA_TRY(const unique_fd dir, above.empty()
+                                        ? open_beneath(git_dir, ".", O_RDONLY | O_DIRECTORY)
+                                        : make_path(git_dir, above));
+    REMORA_CHECK(
+        replace_file(dir.get(), name.substr(slash == name.npos ? 0 : slash + 1), bytes, 0666));
+  }
+  return {};
+}
+
+result<oid> tree_of(const repository& repo, const oid& commit) {
+  if (commit.is_zero()) return oid();
+  REMORA_TRY(const commit_info info, repo.read_commit(commit));
+  return info.tree;
+}
+
+}  // namespace
+
+result<restore_report> restore_worktree(repository& repo, const worktree& tree,
+                                        const std::string& branch, const snapshot& what,
+                                        std::stop_token stop) {
+  REMORA_CHECK(check_worktree(tree));
+  REMORA_TRY(const unique_fd root, open_file(tree.root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  REMORA_TRY(const unique_fd git_dir, open_file(tree.git_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  struct stat st{};
+  if (::fstat(root.get(), &st) != 0 || st.st_ino != tree.inode || st.st_dev != tree.device)
+    return fail(errc::vanished,
+                fmt::format("the worktree {} was replaced", to_utf8(tree.root.string())));
+
+  // What is there, compared with what shall be: unchanged files are known by their stats.
+  const shared_rules shared = shared_rules::read(repo);
+  const ignore_list nothing;
+  scan_rules how;
+  how.ignore = &shared;
+  how.include = &nothing;
+  how.convert = conversions::of(repo);
+  how.max_file_bytes = std::numeric_limits<std::uint64_t>::max();
+  how.keep_skipped = false;
+  hash_sink sink;
+  index_view index = index_view::read(git_dir.get());
+  scanner before(repo, sink, index, how, 1, stop);
+  REMORA_TRY(const scan_result now,
+             before.run(root.get(), tree.git_dir, scanner::base_root(what.tree)));
+
+  write_request request{what.tree, &what.manifest, &now, {}, what.head.commit};
+  for (const index_entry& e : what.index.entries)
+    if (e.skip_worktree && e.stage == 0) request.skipped.emplace(e.path, e.id);
+  REMORA_TRY(restore_report report, tree_writer(repo, root.get(), request, stop).run());
+
+  // Only now are the snapshot's own ignore rules there, which say what may be removed.
+  how.forget_untracked = true;
+  scanner after(repo, sink, index, how, 2, stop);
+  REMORA_TRY(const scan_result written, after.run(root.get(), tree.git_dir, now.root));
+  REMORA_CHECK(remove_leftovers(root.get(), written, what.manifest, report));
+
+  REMORA_CHECK(restore_head(repo, git_dir.get(), full_branch(branch), what.head, report));
+  REMORA_TRY(const oid head_tree, tree_of(repo, what.head.commit));
+  REMORA_CHECK(write_index(repo, root.get(), git_dir.get(), head_tree, what.index, *written.root,
+                           std::move(index)));
+  REMORA_CHECK(restore_operation(git_dir.get(), what, report));
+  return report;
+}
+
+result<restore_report> export_tree(const repository& repo, const oid& tree_id, const manifest& m,
+                                   const std::filesystem::path& to, std::stop_token stop) {
+  REMORA_CHECK(make_directories(to, 0777));
+  REMORA_TRY(const unique_fd root, open_file(to, O_RDONLY | O_DIRECTORY));
+  name_list names;
+  REMORA_CHECK(names.read(root.get()));
+  if (names.size() > 0)
+    return fail(errc::usage,
+                fmt::format("{} is not empty: name a directory that is new", to_utf8(to.string())));
+  manifest plain = m;
+  plain.left_out.clear();  // nothing is there that could be spared
+  const write_request request{tree_id, &plain, nullptr, {}, {}};
+  return tree_writer(repo, root.get(), request, std::move(stop)).run();
+}
+
+}  // namespace remora::git

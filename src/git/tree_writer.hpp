@@ -1,0 +1,100 @@
+// Writes a tree's files into a directory, where they are not there already.
+#pragma once
+
+#include <map>
+#include <remora/git/restore.hpp>
+#include <set>
+
+#include "git/scanner.hpp"
+
+namespace remora::git {
+
+/// For comparing only: nothing is stored.
+class hash_sink final : public content_sink {
+ public:
+  result<oid> blob(std::string_view bytes) override;
+  result<oid> blob_from(int fd, std::uint64_t size) override;
+  result<oid> tree(std::vector<tree_entry> entries) override;
+  void trust(const oid&) override {}
+  bool is_durable(const oid&) const override { return true; }
+  void adopt(const oid&) override {}
+};
+
+using path_set = std::set<std::string, std::less<>>;
+
+struct write_request {
+  oid tree;
+  const git::manifest* manifest = nullptr;
+  const scan_result* now = nullptr;  ///< what is there, scanned against `tree`; null: nothing is
+  /// Of a sparse checkout, with their ids: absent where the tree has the very id. A file that is
+  /// marked and differs was there.
+  std::map<std::string, oid, std::less<>> skipped;
+  oid attributes_from;  ///< the commit whose attributes rule conversions; zero: the checkout's
+};
+
+/// What the manifest lists there is not replaced: it is not in the tree as it was.
+bool spares(const omission& o);
+
+class tree_writer {
+ public:
+  tree_writer(const repository& repo, int root, const write_request& request, std::stop_token stop);
+
+  /// Directories and files, then links. Never follows one. Errors: errc::stopped, errno of writing.
+  result<restore_report> run();
+
+ private:
+  struct link {
+    std::string path;
+    std::string target;
+  };
+
+  result<void> directory_at(int dir, const std::string& prefix, int depth, const oid& tree,
+                            const directory* now);
+  result<void> entry_at(int dir, const std::string& path, int depth, const tree_entry& e,
+                        const directory* now);
+  result<void> subdirectory(int dir, const std::string& path, int depth, const tree_entry& e,
+                            const record* old, const directory* below);
+  result<void> submodule(int dir, const std::string& path, const std::string& name);
+  result<void> put_file(int dir, const std::string& path, const tree_entry& e,
+                        const std::string& bytes, bool replaces);
+  result<std::optional<std::string>> content(const std::string& path, const tree_entry& e);
+  result<void> links();
+  result<void> empty_directories();
+
+  bool is_skipped(const std::string& path, const tree_entry& e) const;
+  result<bool> all_skipped(const std::string& path, const oid& tree) const;
+  bool is_there(const std::string& path, const tree_entry& e, const record* old) const;
+  bool clear_directory(int dir, const std::string& path, const std::string& name,
+                       const directory* below);
+  void refuse(const std::string& path, std::string_view why);
+
+  const repository& repo_;
+  int root_;
+  const write_request& request_;
+  std::stop_token stop_;
+  path_set spared_;
+  path_set converted_;      ///< to be written as a checkout does
+  path_set converted_now_;  ///< of what is there
+  std::vector<link> links_;
+  restore_report report_;
+};
+
+/// Opens the directory `path` beneath `root`, making what is missing on the way.
+result<unique_fd> make_path(int root, const std::string& path);
+
+/// Removes what a scan against the wanted tree found besides it, and `manifest` does not list, and
+/// directories that are empty then. Nothing that is ignored is in a scan.
+result<void> remove_leftovers(int root, const scan_result& now, const manifest& wanted,
+                              restore_report& report);
+
+/// The bytes that a checkout writes for a blob (`text`, `eol`, `ident`; no filter program runs).
+/// `unfiltered` gets the name of a filter that would have had to run.
+result<std::string> checkout_bytes(const repository& repo, const oid& blob, const std::string& path,
+                                   const oid& attributes_from, std::string& unfiltered);
+
+/// Replaces the index in `git_dir` by HEAD's tree with `state` over it, and with the stats of the
+/// files in `now` that are what their entry says.
+result<void> write_index(const repository& repo, int root, int git_dir, const oid& head_tree,
+                         const index_state& state, const directory& now, index_view old_index);
+
+}  // namespace remora::git

@@ -1,0 +1,295 @@
+// Putting a snapshot back: files, HEAD, index, operations; and what must not be touched.
+#include <map>
+#include <remora/git/restore.hpp>
+
+#include "slot.hpp"
+
+using namespace remora;
+using namespace remora::test;
+
+namespace {
+
+/// Everything below `root` but `.git`: type, mode and bytes or target.
+std::map<std::string, std::string> listing(const std::filesystem::path& root) {
+  std::map<std::string, std::string> found;
+  for (auto i = std::filesystem::recursive_directory_iterator(root);
+       i != std::filesystem::recursive_directory_iterator(); ++i) {
+    const std::string path = i->path().string().substr(root.string().size() + 1);
+    if (path == ".git") {
+      i.disable_recursion_pending();
+      continue;
+    }
+    struct stat st{};
+    ::lstat(i->path().c_str(), &st);
+    if (S_ISLNK(st.st_mode))
+      found[path] = "link " + std::filesystem::read_symlink(i->path()).string();
+    else if (S_ISDIR(st.st_mode))
+      found[path] = "directory";
+    else if (S_ISREG(st.st_mode))
+      found[path] = ((st.st_mode & S_IXUSR) != 0 ? "x " : "- ") + read_bytes(i->path());
+    else
+      found[path] = "other";
+  }
+  return found;
+}
+
+class pair : public slot {
+ public:
+  template <class Fill>
+  explicit pair(Fill fill) : slot(fill) {
+    second = repo.beside("second");
+    repo.git("worktree add -q --no-track -b remora/run/again '" + second.string() + "' " +
+             base.hex());
+    other = worktree_at(repo, second);
+  }
+  pair() : pair([](const test_repo& r) { r.write("a.txt", "one\n"); }) {}
+
+  git::restore_report restore(const git::snapshot& what,
+                              const std::string& branch = "remora/run/again") {
+    return must(git::restore_worktree(*opened, other, branch, what, {}));
+  }
+  std::string status(const std::filesystem::path& where) const {
+    return repo.git_in(where,
+                       "status --porcelain=v2 --untracked-files=all --ignored=no && git diff "
+                       "--cached && git diff && git ls-files --stage -v");
+  }
+  void check_equal() const {
+    const auto wanted = listing(root);
+    const auto found = listing(second);
+    for (const auto& [path, what] : wanted)
+      BOOST_TEST((found.contains(path) ? found.at(path) : "(absent)") == what, path);
+    for (const auto& [path, what] : found)
+      if (!wanted.contains(path)) BOOST_TEST(what == "(absent)", path);
+    BOOST_TEST(status(second) == status(root));
+  }
+
+  std::filesystem::path second;
+  git::worktree other;
+};
+
+git::oid tree_with(const test_repo& repo, const std::string& lines) {
+  const auto made = shell(repo.path(), "printf '" + lines + "' | git mktree --missing -z");
+  return must(git::oid::parse(made.out.substr(0, 40)));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(restore)
+
+BOOST_AUTO_TEST_CASE(files_modes_links_and_empty_directories_come_back) {
+  pair s([](const test_repo& r) {
+    r.write("same", "s");
+    r.write("changed", "old");
+    r.write("gone/file", "g");
+    r.write("type", "file");
+    r.write("dir/file", "d");
+  });
+  s.write("changed", "new");
+  std::filesystem::remove_all(s.root / "gone");
+  std::filesystem::remove(s.root / "type");
+  s.write("type/now/a/directory", "t");
+  std::filesystem::remove_all(s.root / "dir");
+  std::filesystem::create_symlink("same", s.root / "dir");
+  std::filesystem::permissions(s.root / "same", std::filesystem::perms(0755));
+  std::filesystem::create_directories(s.root / "empty/inner");
+  write_bytes(s.second / "leftover/deep/file", "l");
+  BOOST_REQUIRE(::mkfifo((s.second / "pipe").c_str(), 0600) == 0);
+  const auto report = s.restore(s.take());
+  BOOST_TEST(report.not_restored.empty());
+  s.check_equal();
+  BOOST_TEST(!std::filesystem::exists(s.second / "leftover"));
+}
+
+BOOST_AUTO_TEST_CASE(what_does_not_differ_is_not_written) {
+  pair s([](const test_repo& r) {
+    r.write("d/a", "a");
+    r.write("d/b", "b");
+  });
+  s.write("d/b", "B");
+  const auto taken = s.take();
+  BOOST_TEST(s.restore(taken).files_written == 1u);
+  const auto again = s.restore(taken);
+  BOOST_TEST(again.files_written == 0u);
+  BOOST_TEST(again.files_removed == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(staged_removed_conflicted_and_intended_entries_come_back) {
+  pair s([](const test_repo& r) {
+    for (const char* name : {"a", "b", "c", "d", "e"}) r.write(name, name);
+  });
+  s.git("checkout -q -b side");
+  s.write("a", "theirs");
+  s.git("commit -q -am side");
+  s.git("checkout -q remora/run/task");
+  s.write("a", "ours");
+  s.git("commit -q -am ours");
+  BOOST_REQUIRE(test_repo::try_git(s.root, "merge -q side").status != 0);
+  s.write("b", "staged");
+  s.git("add b");
+  s.write("b", "and changed again");
+  s.git("rm -q --cached c");
+  s.write("new", "n");
+  s.git("add -N new");
+  s.git("update-index --assume-unchanged d");
+  const auto taken = s.take();
+  BOOST_TEST(taken.index.known);
+  BOOST_TEST(taken.index.removed == std::vector<std::string>{"c"},
+             boost::test_tools::per_element());
+  BOOST_TEST(!taken.operation.empty());
+  s.restore(taken);
+  s.check_equal();
+  BOOST_TEST(s.repo.git_in(s.second, "rev-parse HEAD") == s.git("rev-parse HEAD"));
+  BOOST_TEST(s.repo.git_in(s.second, "rev-parse MERGE_HEAD") == s.git("rev-parse MERGE_HEAD"));
+  BOOST_TEST(s.repo.git_in(s.second, "ls-files -u") == s.git("ls-files -u"));
+}
+
+BOOST_AUTO_TEST_CASE(the_tasks_branch_moves_forward_only_and_no_other_moves) {
+  pair s;
+  s.write("a.txt", "two\n");
+  s.git("commit -q -am two");
+  const git::oid two = s.repo.id("remora/run/task");
+  auto taken = s.take();
+  BOOST_TEST((taken.head == git::head_state{two, task_branch}));
+
+  s.restore(taken);  // HEAD was on the task's branch, which is not the one named here
+  BOOST_TEST(test_repo::try_git(s.second, "symbolic-ref -q HEAD").status == 1);
+  BOOST_TEST((s.repo.id("remora/run/again") == s.base));
+
+  taken.head.ref = "refs/heads/remora/run/again";
+  s.restore(taken);
+  BOOST_TEST(s.repo.git_in(s.second, "symbolic-ref HEAD") == "refs/heads/remora/run/again");
+  BOOST_TEST((s.repo.id("remora/run/again") == two));
+
+  taken.head.commit = s.base;  // behind: the branch keeps what it has
+  s.restore(taken);
+  BOOST_TEST((s.repo.id("remora/run/again") == two));
+  BOOST_TEST(s.repo.git_in(s.second, "rev-parse HEAD") == s.base.hex());
+  BOOST_TEST(test_repo::try_git(s.second, "symbolic-ref -q HEAD").status == 1);
+}
+
+BOOST_AUTO_TEST_CASE(ignored_files_and_what_was_left_out_stay) {
+  pair s([](const test_repo& r) { r.write(".gitignore", "*.o\n"); });
+  write_bytes(s.second / "x.o", "kept");
+  write_bytes(s.second / "big", "kept too");
+  BOOST_REQUIRE(::mkfifo((s.second / "pipe").c_str(), 0600) == 0);
+  auto taken = s.take();
+  taken.manifest.left_out.push_back({"big", "too large"});
+  taken.manifest.left_out.push_back({"pipe", "fifo"});
+  s.restore(taken);
+  BOOST_TEST(read_bytes(s.second / "x.o") == "kept");
+  BOOST_TEST(read_bytes(s.second / "big") == "kept too");
+  BOOST_TEST(std::filesystem::is_fifo(s.second / "pipe"));
+}
+
+BOOST_AUTO_TEST_CASE(the_snapshots_own_ignore_rules_say_what_may_go) {
+  pair s([](const test_repo& r) { r.write(".gitignore", "*.o\n"); });
+  s.write(".gitignore", "*.tmp\n");
+  write_bytes(s.second / "x.o", "no longer ignored");
+  write_bytes(s.second / "y.tmp", "ignored now");
+  s.restore(s.take());
+  BOOST_TEST(!std::filesystem::exists(s.second / "x.o"));
+  BOOST_TEST(std::filesystem::exists(s.second / "y.tmp"));
+}
+
+BOOST_AUTO_TEST_CASE(C4_names_that_lead_elsewhere_are_refused) {
+  pair s;
+  const std::string blob =
+      shell(s.repo.path(), "printf evil | git hash-object -w --stdin").out.substr(0, 40);
+  for (const std::string name : {"..", ".git", ".GIT", "git~1", ".git "}) {
+    const git::oid tree = tree_with(s.repo, "100644 blob " + blob + "\\t" + name + "\\0");
+    auto taken = s.take();
+    taken.tree = tree;
+    const auto before = read_bytes(s.second / ".git");
+    const auto report = s.restore(taken);
+    BOOST_TEST(report.not_restored.size() == 1u, name);
+    BOOST_TEST(read_bytes(s.second / ".git") == before);
+    const auto out = s.repo.beside("export");
+    const auto exported = must(git::export_tree(*s.opened, tree, {}, out, {}));
+    BOOST_TEST(exported.not_restored.size() == 1u, name);
+    BOOST_TEST(std::filesystem::is_empty(out));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(C4_a_link_that_is_there_is_never_written_through) {
+  pair s([](const test_repo& r) {
+    r.write("dir/file", "f");
+    r.write("plain", "p");
+  });
+  const auto outside = s.repo.beside("outside");
+  write_bytes(outside / "file", "untouched");
+  std::filesystem::remove_all(s.second / "dir");
+  std::filesystem::create_symlink(outside, s.second / "dir");
+  std::filesystem::remove(s.second / "plain");
+  std::filesystem::create_symlink(outside / "file", s.second / "plain");
+  s.restore(s.take());
+  BOOST_TEST(read_bytes(outside / "file") == "untouched");
+  BOOST_TEST(read_bytes(s.second / "dir/file") == "f");
+  s.check_equal();
+}
+
+BOOST_AUTO_TEST_CASE(C4_an_operation_file_cannot_leave_the_git_directory) {
+  pair s;
+  auto taken = s.take();
+  taken.operation = {
+      {"rebase-merge/../../../config", "x"}, {"hooks/post-commit", "x"}, {"MERGE_MSG", "m"}};
+  const auto report = s.restore(taken);
+  BOOST_TEST(report.not_restored.size() == 2u);
+  BOOST_TEST(read_bytes(s.other.git_dir / "MERGE_MSG") == "m");
+}
+
+BOOST_AUTO_TEST_CASE(W14_converted_files_come_back_as_a_checkout_writes_them) {
+  pair s([](const test_repo& r) {
+    r.write(".gitattributes", "*.txt text eol=crlf\n");
+    r.write("a.txt", "a\nb\n");
+    r.write("b.txt", "c\nd\n");
+  });
+  timespec later[2]{};
+  ::clock_gettime(CLOCK_REALTIME, &later[0]);
+  later[0].tv_sec += 1000;
+  later[1] = later[0];
+  ::utimensat(AT_FDCWD, (s.tree.git_dir / "index").c_str(), later, 0);
+  s.write("b.txt", "only lf\n");
+  const auto taken = s.take();
+  BOOST_TEST(taken.manifest.converted == std::vector<std::string>{"a.txt"},
+             boost::test_tools::per_element());
+  write_bytes(s.second / "a.txt", "something else");
+  s.restore(taken);
+  BOOST_TEST(read_bytes(s.second / "a.txt") == "a\r\nb\r\n");
+  BOOST_TEST(read_bytes(s.second / "b.txt") == "only lf\n");
+}
+
+BOOST_AUTO_TEST_CASE(W16_a_sparse_checkout_stays_sparse) {
+  pair s([](const test_repo& r) {
+    r.write("in/file", "i");
+    r.write("out/deep/file", "o");
+  });
+  s.git("sparse-checkout set --no-cone '/in/'");
+  const auto taken = s.take();
+  s.restore(taken);
+  s.check_equal();
+}
+
+BOOST_AUTO_TEST_CASE(W21_a_vanished_worktree_is_an_error) {
+  pair s;
+  const auto taken = s.take();
+  std::filesystem::remove_all(s.second);
+  std::filesystem::create_directories(s.second);
+  const auto restored = git::restore_worktree(*s.opened, s.other, "remora/run/again", taken, {});
+  BOOST_REQUIRE(restored.has_error());
+  BOOST_TEST(restored.error().is(errc::vanished));
+}
+
+BOOST_AUTO_TEST_CASE(an_export_needs_an_empty_directory) {
+  slot s;
+  s.write("x/y", "z");
+  const auto taken = s.take();
+  const auto to = s.repo.beside("out");
+  const auto report = must(git::export_tree(*s.opened, taken.tree, taken.manifest, to, {}));
+  BOOST_TEST(report.files_written == 2u);
+  BOOST_TEST(read_bytes(to / "x/y") == "z");
+  const auto again = git::export_tree(*s.opened, taken.tree, taken.manifest, to, {});
+  BOOST_REQUIRE(again.has_error());
+  BOOST_TEST(again.error().is(errc::usage));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
