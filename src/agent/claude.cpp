@@ -63,6 +63,12 @@ bool holds(std::span<const std::string_view> names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
 
+/// 0 for none.
+int http_status(const json::object& o, std::string_view key) {
+  const std::uint64_t status = count_of(o, key);
+  return status < 1000 ? static_cast<int>(status) : 0;
+}
+
 std::uint64_t beyond(std::uint64_t total, std::uint64_t told) {
   return total > told ? total - told : 0;
 }
@@ -143,7 +149,7 @@ class claude_parser final : public stream_json {
   }
 
   static agent_error retry(const json::object& o) {
-    const int status = static_cast<int>(number_of(o, "error_status").value_or(0));
+    const int status = http_status(o, "error_status");
     const std::string_view name = text_of(o, "error");
     agent_error e;
     e.kind = classify_error(status, name);
@@ -205,7 +211,7 @@ class claude_parser final : public stream_json {
     r.ok = r.budget.empty() && !refused && !flag_of(o, "is_error", false) &&
            (subtype.empty() || subtype == "success");
     if (!r.ok && r.budget.empty()) {
-      const int status = static_cast<int>(number_of(o, "api_error_status").value_or(0));
+      const int status = http_status(o, "api_error_status");
       r.error = make_error(status, pending_ ? pending_name_ : std::string_view(), r.text);
       if (ended == "prompt_too_long") r.error->kind = error_kind::context;
       if (refused) r.error->kind = error_kind::refused;

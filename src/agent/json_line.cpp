@@ -97,9 +97,12 @@ const json::array* array_of(const json::object& o, std::string_view key) {
 std::optional<double> number_of(const json::object& o, std::string_view key) {
   const json::value* v = find(o, key);
   if (!v) return std::nullopt;
-  if (v->is_number()) return v->to_number<double>();
-  const std::string_view text = text_of(o, key);
   double number = 0;
+  if (v->is_number()) {
+    number = v->to_number<double>();
+    return std::isfinite(number) ? std::optional(number) : std::nullopt;
+  }
+  const std::string_view text = text_of(o, key);
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (ec != std::errc() || end != text.data() + text.size() || !std::isfinite(number))
     return std::nullopt;
@@ -107,7 +110,7 @@ std::optional<double> number_of(const json::object& o, std::string_view key) {
 }
 
 std::uint64_t count_of(const json::object& o, std::string_view key) {
-  constexpr double largest = 9e18;  // a double above it is no count
+  constexpr double largest = 1e15;  // more is no count, and sums must not overflow
   const double n = number_of(o, key).value_or(0);
   return n >= 1 && n < largest ? static_cast<std::uint64_t>(n) : 0;
 }

@@ -206,6 +206,7 @@ BOOST_AUTO_TEST_CASE(limits_of_its_own_are_budgets) {
 BOOST_AUTO_TEST_CASE(a_status_may_be_a_number_or_a_string) {
   BOOST_TEST(verdict_of_result(R"(,"is_error":true,"api_error_status":429)") == "rate_limited{}");
   BOOST_TEST(verdict_of_result(R"(,"is_error":true,"api_error_status":"529")") == "overloaded{}");
+  BOOST_TEST(verdict_of_result(R"(,"is_error":true,"api_error_status":-1e999)") == "failed{1}");
   BOOST_TEST(verdict_of_result(R"(,"is_error":"true","api_error_status":403)") == "auth_failed{}");
 }
 

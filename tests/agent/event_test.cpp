@@ -56,6 +56,15 @@ BOOST_AUTO_TEST_CASE(usage_is_read_from_numbers_of_any_kind) {
   BOOST_TEST(!u.estimated);
 }
 
+BOOST_AUTO_TEST_CASE(numbers_beyond_all_sense_count_nothing) {
+  const auto u = read<usage>(
+      R"({"type":"usage","input_tokens":1e999,"output_tokens":1e300,"cached_tokens":"nan","cost_usd":1e999})");
+  BOOST_TEST(u.input_tokens == 0u);
+  BOOST_TEST(u.output_tokens == 0u);
+  BOOST_TEST(u.cached_tokens == 0u);
+  BOOST_TEST(u.cost_usd == 0);
+}
+
 BOOST_AUTO_TEST_CASE(missing_fields_read_as_the_cautious_value) {
   BOOST_TEST(read<tool_call>(R"({"type":"tool_call"})").mutates);
   BOOST_TEST(read<file_change>(R"({"type":"file_change","path":"a"})").kind == "modify");
