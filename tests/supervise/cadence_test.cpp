@@ -42,6 +42,15 @@ BOOST_AUTO_TEST_CASE(at_every_third_turn) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(turns_are_counted_from_the_start_of_an_attempt) {
+  auto d = running({.turns = 2, .mutations = false, .interval = 0ms, .min_gap = 0ms});
+  d.tell(turn_ended{});
+  d.exit(verdict::context_full);
+  d.tell(started{});
+  BOOST_TEST(d.tell(turn_ended{}) == "");
+  BOOST_TEST(d.tell(turn_ended{}) == "save turn");
+}
+
 BOOST_AUTO_TEST_CASE(none_where_all_rules_are_off) {
   auto d = running({.turns = 0, .mutations = false, .interval = 0ms, .min_gap = 0ms});
   BOOST_TEST(d.tell(turn_ended{}) == "");

@@ -179,6 +179,7 @@ BOOST_AUTO_TEST_CASE(every_cell_of_the_table) {
     BOOST_TEST_CONTEXT(c.row << " | " << c.column) {
       BOOST_TEST(c.tell(c.from) == c.actions);
       BOOST_TEST(c.from.where() == c.then);
+      if (c.from.where() == "finished") BOOST_TEST(c.from.wakes_in() == -1);
     }
   }
 }
