@@ -203,10 +203,7 @@ void attempt::on_shim_end(exit_status status) {
     answered_.notify();
   }
   shim_ended_ = true;
-  if (said_empty_)
-    orphans_->reap_dead();  // a good moment: a daemon of some git command may have ended, too
-  else
-    orphans_->end_all();
+  if (!said_empty_) orphans_->end_all();
   settle();
 }
 

@@ -31,18 +31,13 @@ bool is_shim(int pid) {
   return shims().pids.contains(pid);
 }
 
-struct orphan {
-  int pid;
-  bool dead;
-};
-
-std::vector<orphan> find_orphans() {
-  std::vector<orphan> found;
+std::vector<int> find_orphans() {
+  std::vector<int> found;
   const int ours = ::getsid(0);
   for (const int pid : children_of(::getpid())) {
     if (is_shim(pid)) continue;
     const auto stat = read_stat(pid);  // a child that we have not reaped: its pid is its own
-    if (stat && stat->session != ours) found.push_back({pid, stat->state == 'Z'});
+    if (stat && stat->session != ours) found.push_back(pid);
   }
   return found;
 }
@@ -67,16 +62,11 @@ orphanage::orphanage(boost::asio::any_io_executor executor, callbacks call)
     : executor_(std::move(executor)), call_(std::move(call)) {}
 
 void orphanage::end_all() {
-  for (const orphan& o : find_orphans()) {
-    if (dying_.contains(o.pid)) continue;
-    ::kill(o.pid, SIGKILL);  // a child that we have not reaped: nobody else has its pid
-    watch(o.pid);
+  for (const int pid : find_orphans()) {
+    if (dying_.contains(pid)) continue;
+    ::kill(pid, SIGKILL);  // a child that we have not reaped: nobody else has its pid
+    watch(pid);
   }
-}
-
-void orphanage::reap_dead() {
-  for (const orphan& o : find_orphans())
-    if (o.dead && !dying_.contains(o.pid)) ::waitpid(o.pid, nullptr, WNOHANG);
 }
 
 void orphanage::watch(int pid) {

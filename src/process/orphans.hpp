@@ -1,6 +1,7 @@
 // What a shim that died leaves behind falls to this process, a subreaper. An orphan is a child of
 // ours that is no shim and lives in another session than ours: nobody can enter a session, every
-// agent is started in one of its own, and all else that we start (git) stays in ours.
+// agent is started in one of its own. Only after a shim's death is anybody looked for: a child that
+// another room started in a session of its own would be taken for an orphan then.
 // Thread: the loop's.
 #pragma once
 
@@ -29,8 +30,6 @@ class orphanage {
 
   /// Kills the orphans that are there, and those that appear as they die, until none is left.
   void end_all();
-  /// Reaps the dead; the living (a daemon that a git command left) are let be.
-  void reap_dead();
   /// Those that were killed and are not yet dead.
   bool empty() const noexcept { return dying_.empty(); }
 

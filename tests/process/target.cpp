@@ -63,6 +63,8 @@ int obey_term(const arguments&) {
 /// `hold`: the daemon keeps our output open.
 int leave_daemon(const arguments& a) {
   const auto is = [&](const char* word) { return std::find(a.begin(), a.end(), word) != a.end(); };
+  int spoken[2];
+  if (pipe(spoken) != 0) return 99;
   if (fork() == 0) {
     setsid();
     if (fork() != 0) _exit(0);
@@ -70,9 +72,14 @@ int leave_daemon(const arguments& a) {
     say(std::to_string(getpid()) + "\n");
     if (!is("hold"))
       for (int fd = 0; fd <= 2; ++fd) close(fd);
+    close(spoken[0]);
+    close(spoken[1]);
     wait_for_ever();
   }
   wait(nullptr);
+  close(spoken[1]);
+  char c;
+  while (read(spoken[0], &c, 1) > 0) continue;  // its end: the daemon has told its pid
   if (is("stay")) wait_for_ever();
   return 0;
 }
