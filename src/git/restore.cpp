@@ -121,6 +121,7 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
   scanner after(repo, sink, index, how, 2, stop);
   REMORA_TRY(const scan_result written, after.run(root.get(), tree.git_dir, now.root));
   REMORA_CHECK(remove_leftovers(root.get(), written, what.manifest, report));
+  make_empty_directories(root.get(), what.manifest, report);
 
   REMORA_CHECK(restore_head(repo, git_dir.get(), full_branch(branch), what.head, report));
   REMORA_TRY(const oid head_tree, tree_of(repo, what.head.commit));
@@ -142,7 +143,9 @@ result<restore_report> export_tree(const repository& repo, const oid& tree_id, c
   manifest plain = m;
   plain.left_out.clear();  // nothing is there that could be spared
   const write_request request{tree_id, &plain, nullptr, {}, {}};
-  return tree_writer(repo, root.get(), request, std::move(stop)).run();
+  REMORA_TRY(restore_report report, tree_writer(repo, root.get(), request, std::move(stop)).run());
+  make_empty_directories(root.get(), plain, report);
+  return report;
 }
 
 }  // namespace remora::git

@@ -90,7 +90,6 @@ result<restore_report> tree_writer::run() {
   if (!request_.tree.is_zero()) {
     REMORA_CHECK(directory_at(root_, "", 0, request_.tree, now));
   }
-  REMORA_CHECK(empty_directories());
   REMORA_CHECK(links());
   return std::move(report_);
 }
@@ -278,14 +277,14 @@ result<void> tree_writer::links() {
   return {};
 }
 
-result<void> tree_writer::empty_directories() {
-  for (const std::string& path : request_.manifest->empty_directories)
-    if (!make_path(root_, path)) refuse(path, "the directory cannot be made");
-  return {};
-}
-
 void tree_writer::refuse(const std::string& path, std::string_view why) {
   report_.not_restored.push_back({path, std::string(why)});
+}
+
+void make_empty_directories(int root, const manifest& wanted, restore_report& report) {
+  for (const std::string& path : wanted.empty_directories)
+    if (!make_path(root, path))
+      report.not_restored.push_back({path, "the directory cannot be made"});
 }
 
 result<unique_fd> make_path(int root, const std::string& path) {

@@ -59,7 +59,6 @@ class tree_writer {
                         const std::string& bytes, bool replaces);
   result<std::optional<std::string>> content(const std::string& path, const tree_entry& e);
   result<void> links();
-  result<void> empty_directories();
 
   bool is_skipped(const std::string& path, const tree_entry& e) const;
   result<bool> all_skipped(const std::string& path, const oid& tree) const;
@@ -81,6 +80,9 @@ class tree_writer {
 
 /// Opens the directory `path` beneath `root`, making what is missing on the way.
 result<unique_fd> make_path(int root, const std::string& path);
+
+/// After the leftovers are gone: one of them may be where a directory was.
+void make_empty_directories(int root, const manifest& wanted, restore_report& report);
 
 /// Removes what a scan against the wanted tree found besides it, and `manifest` does not list, and
 /// directories that are empty then. Nothing that is ignored is in a scan.
