@@ -46,7 +46,8 @@ result<void> clean_filter::load_attributes(const std::string& path) {
 }
 
 std::string clean_filter::attribute(const std::string& path, const char* name) const {
-  git_attr_options options = GIT_ATTR_OPTIONS_INIT;
+  git_attr_options options{};
+  options.version = GIT_ATTR_OPTIONS_VERSION;
   const char* value = nullptr;
   if (git_attr_get_ext(&value, bare_.get(), &options, path.c_str(), name) != 0) {
     git_error_clear();
@@ -68,7 +69,8 @@ result<clean_filter::outcome> clean_filter::apply(const std::string& path, const
     return done;
   }
   if (before && !path.ends_with(".gitattributes")) put_in_index(path, *before);
-  git_filter_options options = GIT_FILTER_OPTIONS_INIT;
+  git_filter_options options{};
+  options.version = GIT_FILTER_OPTIONS_VERSION;
   options.flags = GIT_FILTER_ALLOW_UNSAFE;
   git_filter_list* raw = nullptr;
   const std::string where = fmt::format("cannot normalise {}", to_utf8(path));

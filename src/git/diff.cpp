@@ -78,7 +78,8 @@ result<comparison> compare(const repository& repo, const std::optional<tree_entr
   REMORA_TRY(after, read_side(repo, to));
   out.binary = before.binary || after.binary;
   if (out.binary) return out;
-  git_diff_options options = GIT_DIFF_OPTIONS_INIT;
+  git_diff_options options{};
+  git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION);
   options.flags = GIT_DIFF_FORCE_TEXT;
   git_patch* raw = nullptr;
   const int made =

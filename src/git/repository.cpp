@@ -176,7 +176,8 @@ signature repository::user_signature() const {
 
 result<bool> repository::is_dirty() const {
   if (!impl_->work_dir) return false;
-  git_status_options options = GIT_STATUS_OPTIONS_INIT;
+  git_status_options options{};
+  git_status_options_init(&options, GIT_STATUS_OPTIONS_VERSION);
   options.flags = GIT_STATUS_OPT_INCLUDE_UNTRACKED | GIT_STATUS_OPT_EXCLUDE_SUBMODULES;
   git_status_list* raw = nullptr;
   const int listed = git_status_list_new(&raw, impl_->repo.get(), &options);
