@@ -70,6 +70,23 @@ BOOST_AUTO_TEST_CASE(outcomes_of_an_earlier_life_are_taken_as_they_are) {
   BOOST_TEST(s.start_now() == (ids{2}), boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(outcomes_of_an_earlier_life_may_come_in_any_order) {
+  scheduler s({{0, {}}, {1, {0}}}, 4);
+  s.ended(1, task_outcome::succeeded);
+  s.ended(0, task_outcome::succeeded);
+  BOOST_TEST(s.start_now().empty());
+  BOOST_TEST(s.done());
+}
+
+BOOST_AUTO_TEST_CASE(one_success_told_twice_is_not_two) {
+  scheduler s({{0, {}}, {1, {}}, {2, {0, 1}}}, 1);
+  s.ended(0, task_outcome::succeeded);
+  s.ended(0, task_outcome::succeeded);
+  BOOST_TEST(s.start_now() == (ids{1}), boost::test_tools::per_element());
+  s.ended(1, task_outcome::failed);
+  BOOST_TEST(s.newly_skipped() == (ids{2}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(after_a_stop_nothing_starts) {
   scheduler s({{0, {}}, {1, {}}, {2, {0}}}, 1);
   s.start_now();
