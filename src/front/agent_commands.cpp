@@ -7,6 +7,7 @@
 #include <istream>
 #include <ostream>
 #include <remora/agent/parse.hpp>
+#include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
 #include <remora/run/engine.hpp>
 
@@ -33,7 +34,8 @@ std::string environment_text(const agent::launch& l) {
   return text;
 }
 
-constexpr std::string_view first_plan = R"(# What remora is to do here. Check it with: remora run --dry-run
+constexpr std::string_view first_plan =
+    R"(# What remora is to do here. Check it with: remora run --dry-run
 version: 1
 agents:
   coder:
@@ -52,20 +54,30 @@ result<int> agents_command(session& s) {
   for (const agent::adapter* a : agent::adapters()) {
     const agent::launch l = sample_launch(*a);
     const std::string program(a->default_command());
-    const auto found = program.empty() ? std::filesystem::path() : run::find_program(program, s.directory);
+    const auto found =
+        program.empty() ? std::filesystem::path() : run::find_program(program, s.directory);
     if (s.json) {
       json::array names(l.pass_env.begin(), l.pass_env.end());
       json::object environment;
       for (const auto& [name, value] : l.environment) environment[name] = value;
-      s.out << json::object{{"schema", "remora.agent/1"}, {"adapter", a->name()}, {"program", program}, {"path", found.string()},
-                            {"argv", json::array(l.argv.begin(), l.argv.end())}, {"environment", std::move(environment)}, {"pass_env", std::move(names)},
+      s.out << json::object{{"schema", "remora.agent/1"},
+                            {"adapter", a->name()},
+                            {"program", program},
+                            {"path", found.string()},
+                            {"argv", json::array(l.argv.begin(), l.argv.end())},
+                            {"environment", std::move(environment)},
+                            {"pass_env", std::move(names)},
                             {"native_sessions", a->resumes_sessions()}}
             << '\n';
       continue;
     }
-    const std::string where = program.empty() ? "any program; the plan names it" : found.empty() ? program + ": not found in PATH" : found.string();
-    s.out << fmt::format("{}  {}\n    started as: {}\n", pad(a->name(), 8), where, fmt::join(l.argv, " "));
-    if (const std::string environment = environment_text(l); !environment.empty()) s.out << "    environment:" << environment << '\n';
+    const std::string where = program.empty() ? "any program; the plan names it"
+                              : found.empty() ? program + ": not found in PATH"
+                                              : found.string();
+    s.out << fmt::format("{}  {}\n    started as: {}\n", pad(a->name(), 8), where,
+                         fmt::join(l.argv, " "));
+    if (const std::string environment = environment_text(l); !environment.empty())
+      s.out << "    environment:" << environment << '\n';
   }
   return 0;
 }
@@ -86,7 +98,8 @@ result<int> agents_parse_command(session& s, const parse_options& o) {
     errors.open(o.stderr_file, std::ios::binary);
     if (!errors) return fail(errc::usage, fmt::format("cannot read {}", o.stderr_file));
   }
-  REMORA_CHECK(agent::parse_stream(*adapter, file.is_open() ? file : s.in, errors.is_open() ? &errors : nullptr, status, s.out));
+  REMORA_CHECK(agent::parse_stream(*adapter, file.is_open() ? file : s.in,
+                                   errors.is_open() ? &errors : nullptr, status, s.out));
   return 0;
 }
 
@@ -94,12 +107,16 @@ result<int> init_command(session& s) {
   const std::filesystem::path file = s.directory / "remora.yaml";
   std::string_view adapter = "claude";
   for (const agent::adapter* a : agent::adapters()) {
-    if (a->default_command().empty() || run::find_program(std::string(a->default_command()), s.directory).empty()) continue;
+    if (a->default_command().empty() ||
+        run::find_program(std::string(a->default_command()), s.directory).empty())
+      continue;
     adapter = a->name();
     break;
   }
   auto fd = open_file(file, O_WRONLY | O_CREAT | O_EXCL, 0644);
-  if (!fd && fd.error().is_errno(EEXIST)) return fail(errc::usage, fmt::format("{} is there already; it was left as it is", file.string()));
+  if (!fd && fd.error().is_errno(EEXIST))
+    return fail(errc::usage,
+                fmt::format("{} is there already; it was left as it is", file.string()));
   if (!fd) return fd.error();
   REMORA_CHECK(write_all(fd->get(), fmt::format(fmt::runtime(first_plan), adapter)));
   s.out << fmt::format("wrote {}; say in it what is to be done, then: remora run\n", file.string());

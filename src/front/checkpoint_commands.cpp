@@ -15,13 +15,16 @@ namespace {
 namespace json = boost::json;
 
 std::string when(std::int64_t seconds) {
-  return fmt::format("{:%Y-%m-%d %H:%M:%S}Z", std::chrono::sys_seconds(std::chrono::seconds(seconds)));
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}Z",
+                     std::chrono::sys_seconds(std::chrono::seconds(seconds)));
 }
 
 json::object record_json(const checkpoint::record& r) {
-  return {{"schema", "remora.checkpoint/1"}, {"run", r.run.str()},         {"task", r.task.str()},      {"checkpoint", r.number.value()},
-          {"attempt", r.attempt.value()},    {"reason", r.reason},         {"commit", r.files.hex()},   {"record", r.commit.hex()},
-          {"base", r.base.hex()},            {"head", r.head.commit.hex()}, {"head_ref", r.head.ref},   {"seconds", r.seconds}};
+  return {
+      {"schema", "remora.checkpoint/1"}, {"run", r.run.str()},           {"task", r.task.str()},
+      {"checkpoint", r.number.value()},  {"attempt", r.attempt.value()}, {"reason", r.reason},
+      {"commit", r.files.hex()},         {"record", r.commit.hex()},     {"base", r.base.hex()},
+      {"head", r.head.commit.hex()},     {"head_ref", r.head.ref},       {"seconds", r.seconds}};
 }
 
 struct checkpoint_in_repository {
@@ -31,9 +34,11 @@ struct checkpoint_in_repository {
   checkpoint::record record;
 };
 
-result<std::unique_ptr<checkpoint_in_repository>> open(const session& s, const std::string& selector) {
+result<std::unique_ptr<checkpoint_in_repository>> open(const session& s,
+                                                       const std::string& selector) {
   REMORA_TRY(task_in_repository where, open_task(s, selector));
-  auto c = std::unique_ptr<checkpoint_in_repository>(new checkpoint_in_repository{std::move(where), {}, {}, {.run = where.what.run, .task = where.task}});
+  auto c = std::unique_ptr<checkpoint_in_repository>(new checkpoint_in_repository{
+      std::move(where), {}, {}, {.run = where.what.run, .task = where.task}});
   c->objects = std::make_unique<git::object_writer>(c->where.repo);
   c->store = std::make_unique<checkpoint::store>(c->where.repo, *c->objects, true);
   REMORA_TRY(c->record, open_checkpoint(c->where, *c->store));
@@ -48,10 +53,15 @@ result<int> checkpoint_list_command(session& s, const std::string& selector) {
   const checkpoint::store store(t.repo, objects, true);
   REMORA_TRY(const auto history, store.history(t.what.run, t.task));
   for (const checkpoint::record& r : history) {
-    if (s.json) s.out << record_json(r) << '\n';
-    else s.out << fmt::format("{:>4}  {}  attempt {}  {}  {}\n", r.number.value(), when(r.seconds), r.attempt.value(), r.files.hex().substr(0, 10), r.reason);
+    if (s.json)
+      s.out << record_json(r) << '\n';
+    else
+      s.out << fmt::format("{:>4}  {}  attempt {}  {}  {}\n", r.number.value(), when(r.seconds),
+                           r.attempt.value(), r.files.hex().substr(0, 10), r.reason);
   }
-  if (history.empty() && !s.json) s.err << "remora: no checkpoint: none was taken yet, or the task succeeded and its checkpoint was pruned\n";
+  if (history.empty() && !s.json)
+    s.err << "remora: no checkpoint: none was taken yet, or the task succeeded and its checkpoint "
+             "was pruned\n";
   return 0;
 }
 
@@ -60,32 +70,42 @@ result<int> checkpoint_show_command(session& s, const std::string& selector) {
   const checkpoint::record& r = c->record;
   REMORA_TRY(const git::snapshot files, c->store->read_snapshot(r));
   REMORA_TRY(const git::commit_info base, c->where.repo.read_commit(r.base));
-  REMORA_TRY(const git::diff_summary changes, git::diff_trees(c->where.repo, base.tree, r.files_tree));
+  REMORA_TRY(const git::diff_summary changes,
+             git::diff_trees(c->where.repo, base.tree, r.files_tree));
   if (s.json) {
     json::object o = record_json(r);
     o["manifest"] = git::to_json(files.manifest);
-    o["files"] = json::object{{"added", changes.added}, {"modified", changes.modified}, {"deleted", changes.deleted}};
+    o["files"] = json::object{
+        {"added", changes.added}, {"modified", changes.modified}, {"deleted", changes.deleted}};
     REMORA_TRY(const std::string state, c->store->read_state(r));
     boost::system::error_code ec;
     o["state"] = json::parse(state, ec);
     s.out << o << '\n';
     return 0;
   }
-  s.out << fmt::format("checkpoint {} of {}/{}: {}\n", r.number.value(), r.run.str(), r.task.str(), r.reason);
-  s.out << fmt::format("  taken    {} in attempt {}\n  files    {} (git show {})\n  record   {}\n  base     {}\n  HEAD     {} {}\n", when(r.seconds),
-                       r.attempt.value(), r.files.hex(), r.files.hex().substr(0, 10), r.commit.hex(), r.base.hex(), r.head.commit.hex(),
-                       r.head.ref.empty() ? "(detached)" : r.head.ref);
-  s.out << fmt::format("  changed  {} files, +{} -{}\n", changes.files.size(), changes.insertions, changes.deletions);
+  s.out << fmt::format("checkpoint {} of {}/{}: {}\n", r.number.value(), r.run.str(), r.task.str(),
+                       r.reason);
+  s.out << fmt::format(
+      "  taken    {} in attempt {}\n  files    {} (git show {})\n  record   {}\n  base     {}\n  "
+      "HEAD     {} {}\n",
+      when(r.seconds), r.attempt.value(), r.files.hex(), r.files.hex().substr(0, 10),
+      r.commit.hex(), r.base.hex(), r.head.commit.hex(),
+      r.head.ref.empty() ? "(detached)" : r.head.ref);
+  s.out << fmt::format("  changed  {} files, +{} -{}\n", changes.files.size(), changes.insertions,
+                       changes.deletions);
   for (const git::changed_file& f : changes.files)
-    s.out << fmt::format("    {} {}  +{} -{}\n", f.status, printable(f.path), f.insertions, f.deletions);
-  for (const git::omission& o : files.manifest.left_out) s.out << fmt::format("  left out {} ({})\n", printable(o.path), o.reason);
+    s.out << fmt::format("    {} {}  +{} -{}\n", f.status, printable(f.path), f.insertions,
+                         f.deletions);
+  for (const git::omission& o : files.manifest.left_out)
+    s.out << fmt::format("  left out {} ({})\n", printable(o.path), o.reason);
   return 0;
 }
 
 result<int> checkpoint_diff_command(session& s, const std::string& selector) {
   REMORA_TRY(const auto c, open(s, selector));
   REMORA_TRY(const git::commit_info base, c->where.repo.read_commit(c->record.base));
-  REMORA_TRY(const git::diff_text patch, git::diff_patch(c->where.repo, base.tree, c->record.files_tree, std::size_t{1} << 30));
+  REMORA_TRY(const git::diff_text patch,
+             git::diff_patch(c->where.repo, base.tree, c->record.files_tree, std::size_t{1} << 30));
   s.out << patch.text;
   return 0;
 }
@@ -95,25 +115,32 @@ result<int> checkpoint_prompt_command(session& s, const std::string& selector) {
   const checkpoint::record& r = c->record;
   REMORA_TRY(const run::run_view view, run::load_run(c->where.repo, r.run));
   const json::value* recorded = view.fold.started.if_contains("plan");
-  if (!recorded || !recorded->is_object()) return fail(errc::corrupt, fmt::format("run {} has no plan in its record", r.run.str()));
+  if (!recorded || !recorded->is_object())
+    return fail(errc::corrupt, fmt::format("run {} has no plan in its record", r.run.str()));
   REMORA_TRY(const run::plan plan, run::plan_from_json(recorded->as_object()));
   const run::task_plan* task = plan.find(r.task);
-  if (!task) return fail(errc::corrupt, fmt::format("the recorded plan has no task '{}'", r.task.str()));
+  if (!task)
+    return fail(errc::corrupt, fmt::format("the recorded plan has no task '{}'", r.task.str()));
   REMORA_TRY(const std::string text, c->store->read_state(r));
   REMORA_TRY(const agent::state mind, agent::state::from_json(text));
   REMORA_TRY(const git::commit_info base, c->where.repo.read_commit(r.base));
-  REMORA_TRY(const git::diff_summary changes, git::diff_trees(c->where.repo, base.tree, r.files_tree));
-  REMORA_TRY(const git::diff_text patch, git::diff_patch(c->where.repo, base.tree, r.files_tree, 64u << 10));
+  REMORA_TRY(const git::diff_summary changes,
+             git::diff_trees(c->where.repo, base.tree, r.files_tree));
+  REMORA_TRY(const git::diff_text patch,
+             git::diff_patch(c->where.repo, base.tree, r.files_tree, 64u << 10));
 
   agent::continuation_input in;
   in.task_prompt = task->prompt;
   in.rules = plan.rules;
   in.attempt = r.attempt.value() + 1;
-  if (!mind.attempts().empty() && mind.attempts().back().ended_with) in.last = *mind.attempts().back().ended_with;
-  else in.last.verdict = agent::verdict::interrupted;
+  if (!mind.attempts().empty() && mind.attempts().back().ended_with)
+    in.last = *mind.attempts().back().ended_with;
+  else
+    in.last.verdict = agent::verdict::interrupted;
   in.wall = task->limits.wall;
   in.mind = &mind;
-  for (const git::changed_file& f : changes.files) in.changed.push_back({f.path, f.status, f.insertions, f.deletions});
+  for (const git::changed_file& f : changes.files)
+    in.changed.push_back({f.path, f.status, f.insertions, f.deletions});
   in.diff = patch.text;
   in.diff_truncated = patch.truncated;
   in.ref = checkpoint::wip_branch(r.run, r.task).substr(std::string_view("refs/heads/").size());
@@ -125,28 +152,37 @@ result<int> checkpoint_prompt_command(session& s, const std::string& selector) {
 }
 
 result<int> checkpoint_restore_command(session& s, const restore_options& o) {
-  if (o.to.empty() == o.branch.empty()) return fail(errc::usage, "say where: --to DIR or --branch NAME");
+  if (o.to.empty() == o.branch.empty())
+    return fail(errc::usage, "say where: --to DIR or --branch NAME");
   REMORA_TRY(const auto c, open(s, o.selector));
   const checkpoint::record& r = c->record;
   REMORA_TRY(const git::snapshot files, c->store->read_snapshot(r));
   if (!o.branch.empty()) {
     const std::string name = "refs/heads/" + o.branch;
     REMORA_TRY(const auto there, c->where.repo.read_ref(name));
-    if (there) return fail(errc::usage, fmt::format("the branch '{}' is there already; name another", o.branch));
-    if (o.dry_run) s.out << fmt::format("would make branch {} at {}\n", o.branch, r.files.hex());
-    else REMORA_CHECK(c->where.repo.swap_ref(name, git::oid(), r.files));
+    if (there)
+      return fail(errc::usage,
+                  fmt::format("the branch '{}' is there already; name another", o.branch));
+    if (o.dry_run)
+      s.out << fmt::format("would make branch {} at {}\n", o.branch, r.files.hex());
+    else
+      REMORA_CHECK(c->where.repo.swap_ref(name, git::oid(), r.files));
     return 0;
   }
   const std::filesystem::path to = std::filesystem::absolute(o.to);
   if (o.dry_run) {
-    REMORA_TRY(const git::diff_summary all, git::diff_trees(c->where.repo, git::oid(), files.tree, false));
+    REMORA_TRY(const git::diff_summary all,
+               git::diff_trees(c->where.repo, git::oid(), files.tree, false));
     s.out << fmt::format("would write {} files into {}\n", all.files.size(), to.string());
     return 0;
   }
-  REMORA_TRY(const git::restore_report report, git::export_tree(c->where.repo, files.tree, files.manifest, to, {}));
+  REMORA_TRY(const git::restore_report report,
+             git::export_tree(c->where.repo, files.tree, files.manifest, to, {}));
   s.out << fmt::format("{} files restored into {}\n", report.files_written, to.string());
-  for (const git::omission& m : report.not_restored) s.err << fmt::format("remora: not restored: {} ({})\n", printable(m.path), m.reason);
-  for (const git::omission& m : files.manifest.left_out) s.err << fmt::format("remora: not in the checkpoint: {} ({})\n", printable(m.path), m.reason);
+  for (const git::omission& m : report.not_restored)
+    s.err << fmt::format("remora: not restored: {} ({})\n", printable(m.path), m.reason);
+  for (const git::omission& m : files.manifest.left_out)
+    s.err << fmt::format("remora: not in the checkpoint: {} ({})\n", printable(m.path), m.reason);
   return 0;
 }
 

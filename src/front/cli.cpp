@@ -39,17 +39,25 @@ CLI::App* command(CLI::App& app, arguments& a, const char* name, const char* wha
   return sub;
 }
 
-void json_flag(CLI::App* sub, arguments& a) { sub->add_flag("--json", a.json, "one JSON object a line"); }
+void json_flag(CLI::App* sub, arguments& a) {
+  sub->add_flag("--json", a.json, "one JSON object a line");
+}
 
 void add_run_commands(CLI::App& app, arguments& a) {
-  CLI::App* run = command(app, a, "run", "work through a plan (remora.yaml, unless another is named)",
-                          [&](session& s) { return run_command(s, a.run); });
+  CLI::App* run =
+      command(app, a, "run", "work through a plan (remora.yaml, unless another is named)",
+              [&](session& s) { return run_command(s, a.run); });
   run->add_option("PLAN", a.run.plan, "the plan");
   run->add_option("--agent", a.run.agent, "without a plan: one task for this agent");
   run->add_option("--prompt", a.run.prompt, "without a plan: what it is to do; - reads stdin");
-  run->add_option("--command", a.run.command, "without a plan: the agent's program and first arguments")->expected(1, -1);
-  run->add_option("--arg", a.run.args, "without a plan: a further argument of the agent (may be repeated)")->take_all();
-  run->add_option("--parallel", a.run.parallel, "so many tasks at a time")->check(CLI::Range(1, 10'000));
+  run->add_option("--command", a.run.command,
+                  "without a plan: the agent's program and first arguments")
+      ->expected(1, -1);
+  run->add_option("--arg", a.run.args,
+                  "without a plan: a further argument of the agent (may be repeated)")
+      ->take_all();
+  run->add_option("--parallel", a.run.parallel, "so many tasks at a time")
+      ->check(CLI::Range(1, 10'000));
   run->add_option("--task", a.run.tasks, "only this task (may be repeated)");
   run->add_flag("--dry-run", a.run.dry_run, "check everything, start nothing");
   json_flag(run, a);
@@ -59,45 +67,54 @@ void add_run_commands(CLI::App& app, arguments& a) {
   resume->add_option("RUN", a.resume.run, "an id, a unique beginning or ending, or 'last'");
   json_flag(resume, a);
 
-  CLI::App* rerun = command(app, a, "rerun", "a new run of all that did not succeed, each task from its last checkpoint",
-                            [&](session& s) { return rerun_command(s, a.rerun); });
+  CLI::App* rerun = command(
+      app, a, "rerun", "a new run of all that did not succeed, each task from its last checkpoint",
+      [&](session& s) { return rerun_command(s, a.rerun); });
   rerun->add_option("RUN[/TASK]", a.rerun.selector)->required();
   rerun->add_flag("--all", a.rerun_all, "all that did not succeed (as without any --task)");
   rerun->add_option("--task", a.rerun.tasks, "only this task (may be repeated)");
-  rerun->add_option("--parallel", a.rerun.parallel, "so many tasks at a time")->check(CLI::Range(1, 10'000));
+  rerun->add_option("--parallel", a.rerun.parallel, "so many tasks at a time")
+      ->check(CLI::Range(1, 10'000));
   rerun->add_flag("--clean", a.rerun.clean, "from the base, not from the checkpoints");
   json_flag(rerun, a);
 }
 
 void add_reading_commands(CLI::App& app, arguments& a) {
-  CLI::App* list = command(app, a, "list", "the runs, newest first", [&](session& s) { return list_command(s, a.list); });
+  CLI::App* list = command(app, a, "list", "the runs, newest first",
+                           [&](session& s) { return list_command(s, a.list); });
   list->add_option("--limit", a.list.limit, "so many at most");
   list->add_option("--after", a.list.after, "those older than this run");
   json_flag(list, a);
 
-  CLI::App* show = command(app, a, "show", "what became of a run or a task", [&](session& s) { return show_command(s, a.selector); });
+  CLI::App* show = command(app, a, "show", "what became of a run or a task",
+                           [&](session& s) { return show_command(s, a.selector); });
   show->add_option("RUN[/TASK]", a.selector)->required();
   json_flag(show, a);
 
-  CLI::App* log = command(app, a, "log", "what a task's agent said and did", [&](session& s) { return log_command(s, a.log); });
+  CLI::App* log = command(app, a, "log", "what a task's agent said and did",
+                          [&](session& s) { return log_command(s, a.log); });
   log->add_option("RUN/TASK", a.log.selector)->required();
   log->add_option("--attempt", a.log.attempt, "this attempt; without it, all");
   log->add_flag("--follow", a.log.follow, "go on as the agent goes on");
   log->add_flag("--raw", a.log.raw, "the bytes as they were printed");
   json_flag(log, a);
 
-  CLI::App* results = command(app, a, "results", "a row a task: branch, commits, files", [&](session& s) { return results_command(s, a.results_run); });
+  CLI::App* results = command(app, a, "results", "a row a task: branch, commits, files",
+                              [&](session& s) { return results_command(s, a.results_run); });
   results->add_option("RUN", a.results_run);
   json_flag(results, a);
 
-  CLI::App* diff = command(app, a, "diff", "what a task changed", [&](session& s) { return diff_command(s, a.selector); });
+  CLI::App* diff = command(app, a, "diff", "what a task changed",
+                           [&](session& s) { return diff_command(s, a.selector); });
   diff->add_option("RUN/TASK", a.selector)->required();
 
-  CLI::App* drop = command(app, a, "drop", "delete results and checkpoints", [&](session& s) { return drop_command(s, a.selectors, a.force); });
+  CLI::App* drop = command(app, a, "drop", "delete results and checkpoints",
+                           [&](session& s) { return drop_command(s, a.selectors, a.force); });
   drop->add_option("RUN[/TASK]", a.selectors)->required();
   drop->add_flag("--force", a.force, "also what is not merged anywhere");
 
-  CLI::App* prune = command(app, a, "prune", "remove old runs; without --yes it lists them", [&](session& s) { return prune_command(s, a.prune); });
+  CLI::App* prune = command(app, a, "prune", "remove old runs; without --yes it lists them",
+                            [&](session& s) { return prune_command(s, a.prune); });
   prune->add_option("RUN", a.prune.run);
   prune->add_option("--older-than", a.prune.older_than, "such as 14d");
   prune->add_flag("--yes", a.prune.yes, "do it");
@@ -109,7 +126,8 @@ void add_checkpoint_commands(CLI::App& app, arguments& a) {
   group->require_subcommand(1);
   using reader = result<int> (*)(session&, const std::string&);
   const auto reading = [&](const char* name, const char* what, reader read) {
-    CLI::App* sub = command(*group, a, name, what, [&a, read](session& s) { return read(s, a.selector); });
+    CLI::App* sub =
+        command(*group, a, name, what, [&a, read](session& s) { return read(s, a.selector); });
     sub->add_option("RUN/TASK[@N]", a.selector, "@-1 is the newest")->required();
     json_flag(sub, a);
   };
@@ -126,19 +144,25 @@ void add_checkpoint_commands(CLI::App& app, arguments& a) {
 }
 
 void add_agent_commands(CLI::App& app, arguments& a) {
-  CLI::App* agents = command(app, a, "agents", "the agents that remora knows, and what it finds of them", [](session& s) { return agents_command(s); });
+  CLI::App* agents =
+      command(app, a, "agents", "the agents that remora knows, and what it finds of them",
+              [](session& s) { return agents_command(s); });
   json_flag(agents, a);
-  CLI::App* parse = command(*agents, a, "parse", "an agent's raw output as neutral events, and what remora concludes",
+  CLI::App* parse = command(*agents, a, "parse",
+                            "an agent's raw output as neutral events, and what remora concludes",
                             [&](session& s) { return agents_parse_command(s, a.parse); });
   parse->add_option("ADAPTER", a.parse.adapter)->required();
   parse->add_option("FILE", a.parse.file, "what it printed; without it, stdin");
   parse->add_option("--stderr", a.parse.stderr_file, "what it printed on stderr");
-  CLI::Option* code = parse->add_option("--exit-code", a.parse.exit_code, "how it ended: 0 unless told");
+  CLI::Option* code =
+      parse->add_option("--exit-code", a.parse.exit_code, "how it ended: 0 unless told");
   parse->add_option("--signal", a.parse.signal, "how it ended: SIGKILL, KILL or 9")->excludes(code);
   command(app, a, "init", "write a first remora.yaml", [](session& s) { return init_command(s); });
 }
 
-bool is_terminal(const std::ostream& out) { return &out == &std::cout && ::isatty(STDOUT_FILENO) == 1; }
+bool is_terminal(const std::ostream& out) {
+  return &out == &std::cout && ::isatty(STDOUT_FILENO) == 1;
+}
 
 }  // namespace
 
@@ -160,7 +184,12 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
   }
   git::initialise();
   const bool terminal = is_terminal(out);
-  session s{.directory = a.directory, .out = out, .err = err, .in = in, .json = a.json, .terminal = terminal,
+  session s{.directory = a.directory,
+            .out = out,
+            .err = err,
+            .in = in,
+            .json = a.json,
+            .terminal = terminal,
             .color = terminal && std::getenv("NO_COLOR") == nullptr};
   const result<int> status = a.chosen(s);
   if (status) return *status;

@@ -51,7 +51,8 @@ std::string what_happens(const run::task_fold& t) {
   std::string line = t.phase;
   if (t.attempts.size() > 1) {
     const run::attempt_fold& before = t.attempts[t.attempts.size() - 2];
-    line += fmt::format(", after {}{}", before.verdict, before.detail.empty() ? "" : fmt::format(" ({})", before.detail));
+    line += fmt::format(", after {}{}", before.verdict,
+                        before.detail.empty() ? "" : fmt::format(" ({})", before.detail));
   }
   if (t.phase == "running" && !t.last_event.empty()) line += " | " + t.last_event;
   return line;
@@ -66,15 +67,17 @@ class live_printer final : public printer {
     if (r.type == "warning") {
       erase();
       const boost::json::value* text = r.payload.if_contains("text");
-      out_ << "warning: " << printable(text && text->is_string() ? std::string_view(text->get_string()) : "") << '\n';
+      out_ << "warning: "
+           << printable(text && text->is_string() ? std::string_view(text->get_string()) : "")
+           << '\n';
     }
     draw();
   }
 
   void close(const run::run_summary& s) override {
     draw();
-    out_ << fmt::format("run {}: {} succeeded, {} failed, {} interrupted, {} skipped\n", fold_.run, s.succeeded, s.failed + s.cancelled, s.interrupted,
-                        s.skipped)
+    out_ << fmt::format("run {}: {} succeeded, {} failed, {} interrupted, {} skipped\n", fold_.run,
+                        s.succeeded, s.failed + s.cancelled, s.interrupted, s.skipped)
          << std::flush;
   }
 
@@ -91,7 +94,8 @@ class live_printer final : public printer {
       const run::task_fold& t = fold_.tasks.at(id);
       const look l = look_of(t);
       const std::string mark = color_ ? fmt::format(fmt::fg(l.color), "{}", l.mark) : l.mark;
-      const std::string line = fmt::format("{:<16} attempt {:<2} {:>3} checkpoints  {}", id, t.attempts.size(), t.checkpoints, what_happens(t));
+      const std::string line = fmt::format("{:<16} attempt {:<2} {:>3} checkpoints  {}", id,
+                                           t.attempts.size(), t.checkpoints, what_happens(t));
       out_ << mark << ' ' << fit(printable(line), width - 3) << '\n';
       ++drawn_;
     }
@@ -106,6 +110,8 @@ class live_printer final : public printer {
 
 }  // namespace
 
-std::unique_ptr<printer> make_live_printer(std::ostream& out, bool color) { return std::make_unique<live_printer>(out, color); }
+std::unique_ptr<printer> make_live_printer(std::ostream& out, bool color) {
+  return std::make_unique<live_printer>(out, color);
+}
 
 }  // namespace remora::front

@@ -26,11 +26,14 @@ std::int64_t integer(const json::object& o, std::string_view key) {
 
 /// What only recovery reads.
 bool is_internal(const std::string& type) {
-  static const std::set<std::string, std::less<>> types{"checkpoint_prepared", "attempt_running", "result_published", "slot_lent", "slot_freed"};
+  static const std::set<std::string, std::less<>> types{
+      "checkpoint_prepared", "attempt_running", "result_published", "slot_lent", "slot_freed"};
   return types.contains(type);
 }
 
-std::string short_id(const std::string& hex) { return hex.substr(0, 10); }
+std::string short_id(const std::string& hex) {
+  return hex.substr(0, 10);
+}
 
 std::string verdict_text(const json::object& o) {
   const std::string detail = text(o, "detail");
@@ -39,12 +42,16 @@ std::string verdict_text(const json::object& o) {
 
 std::string ended_text(const json::object& o) {
   std::string line = text(o, "outcome");
-  if (const std::string why = verdict_text(o); !why.empty() && why != "completed") line += ": " + why;
-  if (const std::string why = one_line(text(o, "why"), 200); !why.empty() && text(o, "outcome") != "succeeded") line += ": " + why;
+  if (const std::string why = verdict_text(o); !why.empty() && why != "completed")
+    line += ": " + why;
+  if (const std::string why = one_line(text(o, "why"), 200);
+      !why.empty() && text(o, "outcome") != "succeeded")
+    line += ": " + why;
   if (const json::value* f = o.if_contains("files"); f && f->is_object()) {
     const json::object& n = f->get_object();
     line += fmt::format(", {} attempts, {} files (+{} -{}), {}", integer(o, "attempts"),
-                        integer(n, "added") + integer(n, "modified") + integer(n, "deleted"), integer(n, "insertions"), integer(n, "deletions"),
+                        integer(n, "added") + integer(n, "modified") + integer(n, "deleted"),
+                        integer(n, "insertions"), integer(n, "deletions"),
                         format_duration(std::chrono::milliseconds(integer(o, "duration_ms"))));
   }
   return line;
@@ -54,18 +61,23 @@ std::string ended_text(const json::object& o) {
 std::string plain_line(const run::record& r) {
   const json::object& p = r.payload;
   if (r.type == "run_started")
-    return fmt::format("run {} started: {} tasks from {}", text(p, "run"), integer(p, "planned"), text(p, "name"));
+    return fmt::format("run {} started: {} tasks from {}", text(p, "run"), integer(p, "planned"),
+                       text(p, "name"));
   if (r.type == "run_resumed") return fmt::format("run {} goes on", text(p, "run"));
-  if (r.type == "attempt_started") return fmt::format("attempt {} starts ({})", integer(p, "attempt"), text(p, "agent"));
+  if (r.type == "attempt_started")
+    return fmt::format("attempt {} starts ({})", integer(p, "attempt"), text(p, "agent"));
   if (r.type == "checkpoint_saved")
-    return fmt::format("checkpoint {} saved ({}): {} files changed, {} ms, {}", integer(p, "checkpoint"), text(p, "reason"), integer(p, "files_changed"),
+    return fmt::format("checkpoint {} saved ({}): {} files changed, {} ms, {}",
+                       integer(p, "checkpoint"), text(p, "reason"), integer(p, "files_changed"),
                        integer(p, "ms"), short_id(text(p, "commit")));
   if (r.type == "attempt_ended") {
     const std::string own_words = one_line(text(p, "text"), 160);
-    return fmt::format("attempt {} ended: {}{}{}", integer(p, "attempt"), verdict_text(p), own_words.empty() ? "" : ": ", own_words);
+    return fmt::format("attempt {} ended: {}{}{}", integer(p, "attempt"), verdict_text(p),
+                       own_words.empty() ? "" : ": ", own_words);
   }
   if (r.type == "verify_ended")
-    return fmt::format("verification {}: {}", p.at("ok").as_bool() ? "passed" : "failed", one_line(text(p, "command"), 80));
+    return fmt::format("verification {}: {}", p.at("ok").as_bool() ? "passed" : "failed",
+                       one_line(text(p, "command"), 80));
   if (r.type == "task_ended") return ended_text(p);
   return {};
 }
@@ -94,16 +106,21 @@ class plain_printer final : public printer {
   void show(const run::record& r) override {
     const std::string task = text(r.payload, "task");
     if (r.type == "warning") {
-      err_ << fmt::format("remora: warning: {}{}\n", task.empty() ? "" : task + ": ", printable(text(r.payload, "text"))) << std::flush;
+      err_ << fmt::format("remora: warning: {}{}\n", task.empty() ? "" : task + ": ",
+                          printable(text(r.payload, "text")))
+           << std::flush;
       return;
     }
     const std::string line = plain_line(r);
     if (line.empty()) return;
-    out_ << fmt::format("{} {}{}\n", r.t.substr(11, 8), task.empty() ? "" : fmt::format("{:<12} ", task), printable(line)) << std::flush;
+    out_ << fmt::format("{} {}{}\n", r.t.substr(11, 8),
+                        task.empty() ? "" : fmt::format("{:<12} ", task), printable(line))
+         << std::flush;
   }
 
   void close(const run::run_summary& s) override {
-    out_ << fmt::format("{} succeeded, {} failed, {} interrupted, {} skipped\n", s.succeeded, s.failed + s.cancelled, s.interrupted, s.skipped)
+    out_ << fmt::format("{} succeeded, {} failed, {} interrupted, {} skipped\n", s.succeeded,
+                        s.failed + s.cancelled, s.interrupted, s.skipped)
          << std::flush;
   }
 
@@ -116,14 +133,19 @@ class plain_printer final : public printer {
 
 std::string event_line(const std::string& run, const run::record& r) {
   if (is_internal(r.type)) return {};
-  json::object o{{"schema", "remora.event/1"}, {"seq", r.seq}, {"t", r.t}, {"run", run}, {"type", r.type}};
+  json::object o{
+      {"schema", "remora.event/1"}, {"seq", r.seq}, {"t", r.t}, {"run", run}, {"type", r.type}};
   for (const auto& [key, value] : r.payload)
     if (key != "schema" && key != "run") o[key] = value;
   return json::serialize(o);
 }
 
-std::unique_ptr<printer> make_json_printer(std::ostream& out) { return std::make_unique<json_printer>(out); }
+std::unique_ptr<printer> make_json_printer(std::ostream& out) {
+  return std::make_unique<json_printer>(out);
+}
 
-std::unique_ptr<printer> make_plain_printer(std::ostream& out, std::ostream& err) { return std::make_unique<plain_printer>(out, err); }
+std::unique_ptr<printer> make_plain_printer(std::ostream& out, std::ostream& err) {
+  return std::make_unique<plain_printer>(out, err);
+}
 
 }  // namespace remora::front

@@ -30,7 +30,9 @@ std::string pad(std::string_view text, std::size_t width) {
 result<task_in_repository> open_task(const session& s, const std::string& selector) {
   REMORA_TRY(git::repository repo, git::repository::discover(s.directory));
   REMORA_TRY(run::selection what, run::select(repo, selector));
-  if (!what.task) return fail(errc::usage, fmt::format("'{}' names a run; name a task of it: {}/TASK", selector, what.run.str()));
+  if (!what.task)
+    return fail(errc::usage, fmt::format("'{}' names a run; name a task of it: {}/TASK", selector,
+                                         what.run.str()));
   task_id task = *what.task;
   return task_in_repository{std::move(repo), std::move(what), std::move(task)};
 }

@@ -14,7 +14,8 @@ namespace {
 namespace json = boost::json;
 
 /// Tasks that a selection names: one, or all of the run.
-std::vector<const run::task_fold*> chosen_tasks(const run::run_view& view, const run::selection& what) {
+std::vector<const run::task_fold*> chosen_tasks(const run::run_view& view,
+                                                const run::selection& what) {
   std::vector<const run::task_fold*> tasks;
   for (const auto& [name, task] : view.fold.tasks)
     if (!what.task || what.task->str() == name) tasks.push_back(&task);
@@ -24,7 +25,8 @@ std::vector<const run::task_fold*> chosen_tasks(const run::run_view& view, const
 /// Why a run is not pruned, or nothing.
 result<std::string> why_kept(const git::repository& repo, const run::run_view& view) {
   if (view.live) return std::string("it is running");
-  if (view.state() == "interrupted") return std::string("it can be resumed or rerun; 'remora drop' gives that up");
+  if (view.state() == "interrupted")
+    return std::string("it can be resumed or rerun; 'remora drop' gives that up");
   for (const auto& [name, task] : view.fold.tasks) {
     REMORA_TRY(const std::string work, run::unmerged_work(repo, view, task));
     if (!work.empty()) return work;
@@ -45,10 +47,12 @@ result<int> drop_command(session& s, const std::vector<std::string>& selectors, 
   for (const std::string& selector : selectors) {
     REMORA_TRY(const run::selection what, run::select(repo, selector));
     REMORA_TRY(const run::run_view view, run::load_run(repo, what.run));
-    if (view.live) return fail(errc::held, fmt::format("run {} is running; end it first", what.run.str()));
+    if (view.live)
+      return fail(errc::held, fmt::format("run {} is running; end it first", what.run.str()));
     for (const run::task_fold* task : chosen_tasks(view, what)) {
       REMORA_TRY(const std::string work, run::unmerged_work(repo, view, *task));
-      if (!work.empty() && !force) return fail(errc::usage, fmt::format("{}; merge it, or give it up with --force", work));
+      if (!work.empty() && !force)
+        return fail(errc::usage, fmt::format("{}; merge it, or give it up with --force", work));
       REMORA_CHECK(run::drop_task(repo, view, *task));
       s.out << fmt::format("dropped {}/{}\n", what.run.str(), task->id);
     }
@@ -73,8 +77,14 @@ result<int> prune_command(session& s, const prune_options& o) {
     REMORA_TRY(const std::string kept, why_kept(repo, view));
     if (kept.empty() && o.yes) REMORA_CHECK(run::remove_run(repo, view));
     const char* what = !kept.empty() ? "kept" : o.yes ? "removed" : "would be removed";
-    if (s.json) s.out << json::object{{"schema", "remora.prune/1"}, {"run", id.str()}, {"action", what}, {"why", kept}} << '\n';
-    else s.out << fmt::format("{}  {}{}{}\n", id.str(), what, kept.empty() ? "" : ": ", kept);
+    if (s.json)
+      s.out << json::object{{"schema", "remora.prune/1"},
+                            {"run", id.str()},
+                            {"action", what},
+                            {"why", kept}}
+            << '\n';
+    else
+      s.out << fmt::format("{}  {}{}{}\n", id.str(), what, kept.empty() ? "" : ": ", kept);
   }
   if (!o.yes && !ids.empty() && !s.json) s.err << "remora: nothing was removed; --yes does it\n";
   return 0;

@@ -34,12 +34,15 @@ result<int> drive(session& s, git::repository& repo, Start start) {
   asio::io_context loop(1);
   const std::unique_ptr<process::host> host = process::make_host(loop.get_executor(), shim);
   const std::unique_ptr<printer> screen = make_printer(s);
-  run::engine engine(loop.get_executor(), repo, *host, machine_clock(), [&](const run::record& r) { screen->show(r); });
+  run::engine engine(loop.get_executor(), repo, *host, machine_clock(),
+                     [&](const run::record& r) { screen->show(r); });
 
   std::optional<result<run::run_summary>> outcome;
   std::exception_ptr failed;
-  std::optional<io::signals> signals(std::in_place, loop.get_executor(), [&](int, int) { engine.interrupt(); });
-  const auto work = [](run::engine& e, process::host& h, Start begin, std::optional<result<run::run_summary>>& to) -> asio::awaitable<void> {
+  std::optional<io::signals> signals(std::in_place, loop.get_executor(),
+                                     [&](int, int) { engine.interrupt(); });
+  const auto work = [](run::engine& e, process::host& h, Start begin,
+                       std::optional<result<run::run_summary>>& to) -> asio::awaitable<void> {
     to.emplace(co_await begin(e));
     co_await h.join();
   };
@@ -59,7 +62,8 @@ result<run::plan> load_plan(session& s, const run_options& o) {
     if (!o.plan.empty()) return fail(errc::usage, "a plan and --agent do not go together");
     std::string prompt = o.prompt;
     if (prompt == "-") prompt.assign(std::istreambuf_iterator<char>(s.in), {});
-    if (prompt.find_first_not_of(" \t\r\n") == prompt.npos) return fail(errc::usage, "--agent needs --prompt TEXT, or --prompt - and the text on stdin");
+    if (prompt.find_first_not_of(" \t\r\n") == prompt.npos)
+      return fail(errc::usage, "--agent needs --prompt TEXT, or --prompt - and the text on stdin");
     REMORA_TRY(run::plan p, run::ad_hoc_plan(o.agent, std::move(prompt), s.directory));
     p.agents.begin()->second.args = o.args;
     p.agents.begin()->second.command = o.command;
@@ -78,14 +82,19 @@ result<void> narrow(run::plan& p, const std::vector<std::string>& only, std::uin
     if (std::ranges::none_of(p.tasks, [&](const run::task_plan& t) { return t.id.str() == id; }))
       return fail(errc::no_match, fmt::format("the plan has no task '{}'", id));
   if (only.empty()) return {};
-  std::erase_if(p.tasks, [&](const run::task_plan& t) { return std::ranges::find(only, t.id.str()) == only.end(); });
+  std::erase_if(p.tasks, [&](const run::task_plan& t) {
+    return std::ranges::find(only, t.id.str()) == only.end();
+  });
   return run::check_dependencies(p);
 }
 
-run_id new_id() { return run_id::make(machine_clock().wall(), std::random_device()()); }
+run_id new_id() {
+  return run_id::make(machine_clock().wall(), std::random_device()());
+}
 
 void print_preview(session& s, const run::plan& p, const run::run_preview& view) {
-  s.out << fmt::format("plan {}: {} tasks, {} at a time, in {}\n", p.name, p.tasks.size(), p.parallel, p.repo.string());
+  s.out << fmt::format("plan {}: {} tasks, {} at a time, in {}\n", p.name, p.tasks.size(),
+                       p.parallel, p.repo.string());
   for (const auto& [name, program] : view.programs) {
     const agent::agent_config& a = p.agents.at(name);
     s.out << fmt::format("agent {}: {} ({}), permissions {}\n", name, program.string(), a.adapter,
@@ -93,11 +102,14 @@ void print_preview(session& s, const run::plan& p, const run::run_preview& view)
   }
   for (const run::task_plan& t : p.tasks) {
     const auto base = view.bases.find(t.id.str());
-    const std::string from = base == view.bases.end() ? "the result of " + t.base_task->str() : base->second.hex().substr(0, 10);
+    const std::string from = base == view.bases.end() ? "the result of " + t.base_task->str()
+                                                      : base->second.hex().substr(0, 10);
     std::string after;
     for (const task_id& id : t.after) after += " " + id.str();
-    s.out << fmt::format("task {}: {} from {}, wall {}{}{}{}\n", t.id.str(), t.agent, from, format_duration_exact(t.limits.wall),
-                         after.empty() ? "" : ", after" + after, t.verify ? ", verified by: " : "", t.verify ? t.verify->shown() : "");
+    s.out << fmt::format("task {}: {} from {}, wall {}{}{}{}\n", t.id.str(), t.agent, from,
+                         format_duration_exact(t.limits.wall),
+                         after.empty() ? "" : ", after" + after, t.verify ? ", verified by: " : "",
+                         t.verify ? t.verify->shown() : "");
   }
 }
 
@@ -106,7 +118,8 @@ void print_preview(session& s, const run::plan& p, const run::run_preview& view)
 result<int> run_command(session& s, const run_options& o) {
   REMORA_TRY(run::plan p, load_plan(s, o));
   REMORA_CHECK(narrow(p, o.tasks, o.parallel));
-  const fs::path where = o.agent.empty() && o.plan.size() + p.repo.string().size() > 0 ? p.repo : s.directory;
+  const fs::path where =
+      o.agent.empty() && o.plan.size() + p.repo.string().size() > 0 ? p.repo : s.directory;
   REMORA_TRY(git::repository repo, git::repository::discover(where));
   p.repo = repo.work_dir().value_or(repo.common_dir());
   REMORA_TRY(const run::run_preview view, run::preview(repo, p));
@@ -114,7 +127,9 @@ result<int> run_command(session& s, const run_options& o) {
     print_preview(s, p, view);
     return 0;
   }
-  if (view.dirty) s.err << "remora: notice: the checkout has uncommitted changes; the tasks start from the commit and do not see them\n";
+  if (view.dirty)
+    s.err << "remora: notice: the checkout has uncommitted changes; the tasks start from the "
+             "commit and do not see them\n";
   if (!s.json)
     for (const auto& [name, a] : p.agents)
       if (view.programs.contains(name) && a.permissions == agent::permissions::full)

@@ -20,10 +20,12 @@ void keep_tail(std::string& tail, std::string_view bytes) {
 }  // namespace
 
 std::string command_outcome::text(const command_spec& spec) const {
-  return timed_out ? fmt::format("not finished within {}", format_duration_exact(spec.timeout)) : status.text();
+  return timed_out ? fmt::format("not finished within {}", format_duration_exact(spec.timeout))
+                   : status.text();
 }
 
-boost::asio::awaitable<result<command_outcome>> command_runner::run(command_spec command, process::spawn_spec spec) {
+boost::asio::awaitable<result<command_outcome>> command_runner::run(command_spec command,
+                                                                    process::spawn_spec spec) {
   spec.argv = command.argv;
   auto started = co_await host_.start(std::move(spec));
   if (!started) co_return started.error();
@@ -39,8 +41,10 @@ boost::asio::awaitable<result<command_outcome>> command_runner::run(command_spec
   limit.set(std::chrono::steady_clock::now() + command.timeout);
   for (bool living = true; living;) {
     const process::child_event event = co_await child->next();
-    if (const auto* out = std::get_if<process::out_bytes>(&event)) keep_tail(outcome.output, out->bytes);
-    if (const auto* err = std::get_if<process::err_bytes>(&event)) keep_tail(outcome.output, err->bytes);
+    if (const auto* out = std::get_if<process::out_bytes>(&event))
+      keep_tail(outcome.output, out->bytes);
+    if (const auto* err = std::get_if<process::err_bytes>(&event))
+      keep_tail(outcome.output, err->bytes);
     if (const auto* exit = std::get_if<process::exited>(&event)) {
       outcome.status = exit->status;
       child->kill();  // whatever it left behind

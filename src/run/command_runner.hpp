@@ -1,4 +1,5 @@
-// A command of the plan (setup, verify) under a shim of its own: the same tree ownership as an agent's.
+// A command of the plan (setup, verify) under a shim of its own: the same tree ownership as an
+// agent's.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -22,7 +23,8 @@ class command_runner {
   explicit command_runner(process::host& host) : host_(host) {}
 
   /// Runs it to its end and the end of its whole tree. Errors: errno of exec.
-  boost::asio::awaitable<result<command_outcome>> run(command_spec command, process::spawn_spec spec);
+  boost::asio::awaitable<result<command_outcome>> run(command_spec command,
+                                                      process::spawn_spec spec);
   /// Ends what runs, if anything does.
   void kill();
 

@@ -28,7 +28,8 @@ std::string host_name() {
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
 }
 
-result<void> record_start(run_record_writer* recorder, json::object run, plan what, std::vector<git::oid> parents) {
+result<void> record_start(run_record_writer* recorder, json::object run, plan what,
+                          std::vector<git::oid> parents) {
   return recorder->start(run, what, std::move(parents));
 }
 
@@ -37,13 +38,17 @@ result<void> record_end(run_record_writer* recorder, json::object ended, fs::pat
   return recorder->finish(ended, text);
 }
 
-result<void> open_record(run_record_writer* recorder) { return recorder->open(); }
+result<void> open_record(run_record_writer* recorder) {
+  return recorder->open();
+}
 
 result<recovered_task> recover_on(git_worker* worker, run_id run, task_plan task, task_fold fold) {
   return recover_task(worker->repo, worker->objects, run, task, fold);
 }
 
-result<task_start> start_on(git_worker* worker, git::oid record) { return start_from(worker->repo, worker->objects, record); }
+result<task_start> start_on(git_worker* worker, git::oid record) {
+  return start_from(worker->repo, worker->objects, record);
+}
 
 }  // namespace
 
@@ -83,10 +88,11 @@ struct engine::impl {
 
   std::unique_ptr<run_lock> lock;
   std::unique_ptr<run_context> context;
-  std::map<std::string, git::oid> bases;            ///< task → commit, for those that do not wait for a result
-  std::map<std::string, git::oid> records;          ///< of a rerun
-  std::map<std::string, task_start> starts;         ///< of a resumed run
-  std::map<std::string, git::oid> results;          ///< of tasks that succeeded
+  std::map<std::string, git::oid>
+      bases;  ///< task → commit, for those that do not wait for a result
+  std::map<std::string, git::oid> records;              ///< of a rerun
+  std::map<std::string, task_start> starts;             ///< of a resumed run
+  std::map<std::string, git::oid> results;              ///< of tasks that succeeded
   std::map<std::string, supervise::task_outcome> over;  ///< before this life
   std::vector<std::unique_ptr<task_runner>> runners;
   run_summary summary;
@@ -94,7 +100,8 @@ struct engine::impl {
   std::optional<error> failure;
 };
 
-engine::engine(asio::any_io_executor loop, git::repository& repo, process::host& host, clock& time, observer observe)
+engine::engine(asio::any_io_executor loop, git::repository& repo, process::host& host, clock& time,
+               observer observe)
     : impl_(std::make_unique<impl>(std::move(loop), repo, host, time, std::move(observe))) {}
 
 engine::~engine() = default;
@@ -107,10 +114,20 @@ void engine::interrupt() {
 /// Everything that a run holds open, before the first record.
 result<void> engine::impl::open(const run_id& id, plan what) {
   REMORA_TRY(fs::path slots, slots_root(repo, what.workspace.dir));
-  context.reset(new run_context{.loop = loop, .time = time, .host = host, .id = id, .what = std::move(what),
-                                .layout = run_layout(repo.common_dir(), id), .slots_root = std::move(slots),
-                                .checkout = repo.work_dir().value_or(fs::path()), .workers = {}, .recorder = {}, .log = {},
-                                .fold = {}, .observe = observe, .broken = {}});
+  context.reset(new run_context{.loop = loop,
+                                .time = time,
+                                .host = host,
+                                .id = id,
+                                .what = std::move(what),
+                                .layout = run_layout(repo.common_dir(), id),
+                                .slots_root = std::move(slots),
+                                .checkout = repo.work_dir().value_or(fs::path()),
+                                .workers = {},
+                                .recorder = {},
+                                .log = {},
+                                .fold = {},
+                                .observe = observe,
+                                .broken = {}});
   REMORA_TRY(run_lock taken, run_lock::take(context->layout));
   lock = std::make_unique<run_lock>(std::move(taken));
   for (std::size_t i = 0; i < git_workers; ++i) {
@@ -143,10 +160,14 @@ asio::awaitable<result<run_summary>> engine::run(new_run what) {
 
   json::object bases;
   for (const auto& [task, commit] : self.bases) bases[task] = commit.hex();
-  json::object started{{"schema", run_schema},          {"run", what.id.str()},
-                       {"name", what.plan.name},        {"host", host_name()},
-                       {"started", iso8601(self.time.wall())}, {"planned", what.plan.tasks.size()},
-                       {"bases", std::move(bases)},     {"dirty", view->dirty},
+  json::object started{{"schema", run_schema},
+                       {"run", what.id.str()},
+                       {"name", what.plan.name},
+                       {"host", host_name()},
+                       {"started", iso8601(self.time.wall())},
+                       {"planned", what.plan.tasks.size()},
+                       {"bases", std::move(bases)},
+                       {"dirty", view->dirty},
                        {"plan", to_json(what.plan)}};
   if (what.continues) started["continues"] = what.continues->str();
   auto begun = co_await self.begin_new(what, std::move(started));
@@ -171,7 +192,8 @@ asio::awaitable<result<void>> engine::impl::begin_new(const new_run& what, json:
     if (old && *old) parents.push_back(**old);
   }
   asio::thread_pool& pool = run.workers.front()->pool;
-  auto recorded = co_await io::run_on(pool, record_start, run.recorder.get(), started, run.what, parents);
+  auto recorded =
+      co_await io::run_on(pool, record_start, run.recorder.get(), started, run.what, parents);
   if (!recorded) co_return recorded.error();
   if (observe) observe(first);
   co_return result<void>();
@@ -182,14 +204,17 @@ asio::awaitable<result<run_summary>> engine::resume(run_id id) {
   const run_layout layout(self.repo.common_dir(), id);
   auto contents = read_journal(layout.journal());
   if (!contents && contents.error().is(errc::no_match))
-    co_return fail(errc::no_match, fmt::format("run {} has no journal here: it has ended, or ran elsewhere; 'remora rerun {}' starts what it "
+    co_return fail(errc::no_match, fmt::format("run {} has no journal here: it has ended, or ran "
+                                               "elsewhere; 'remora rerun {}' starts what it "
                                                "left unfinished as a new run",
                                                id.str(), id.str()));
   if (!contents) co_return contents.error();
   run_fold fold;
   for (const record& r : contents->records) fold.apply(r);
   const json::value* recorded = fold.started.if_contains("plan");
-  if (!recorded || !recorded->is_object()) co_return fail(errc::corrupt, fmt::format("{} does not begin with a plan", layout.journal().string()));
+  if (!recorded || !recorded->is_object())
+    co_return fail(errc::corrupt,
+                   fmt::format("{} does not begin with a plan", layout.journal().string()));
   auto what = plan_from_json(recorded->as_object());
   if (!what) co_return what.error();
   auto opened = self.open(id, std::move(*what));
@@ -211,9 +236,11 @@ asio::awaitable<result<void>> engine::impl::begin_again() {
   run_context& run = *context;
   asio::thread_pool& pool = run.workers.front()->pool;
   auto known = co_await io::run_on(pool, open_record, run.recorder.get());
-  if (!known && known.error().is(errc::no_match)) {  // we died between the journal's first record and the ref
+  if (!known &&
+      known.error().is(errc::no_match)) {  // we died between the journal's first record and the ref
     std::vector<git::oid> parents;
-    known = co_await io::run_on(pool, record_start, run.recorder.get(), run.fold.started, run.what, parents);
+    known = co_await io::run_on(pool, record_start, run.recorder.get(), run.fold.started, run.what,
+                                parents);
   }
   if (!known) co_return known.error();
   run.tell("run_resumed", json::object{{"run", run.id.str()}});
@@ -232,9 +259,11 @@ asio::awaitable<result<void>> engine::impl::begin_again() {
       continue;
     }
     if (fold.base.is_zero()) continue;  // it had not started
-    auto recovered = co_await io::run_on(pool, recover_on, run.workers.front().get(), run.id, t, fold);
+    auto recovered =
+        co_await io::run_on(pool, recover_on, run.workers.front().get(), run.id, t, fold);
     if (!recovered) co_return recovered.error();
-    for (const std::string& remark : recovered->remarks) run.tell("warning", json::object{{"task", t.id.str()}, {"text", remark}});
+    for (const std::string& remark : recovered->remarks)
+      run.tell("warning", json::object{{"task", t.id.str()}, {"text", remark}});
     starts.insert_or_assign(t.id.str(), std::move(recovered->start));
     run.tell("task_resumed", json::object{{"task", t.id.str()}});
   }
@@ -250,7 +279,8 @@ asio::awaitable<result<run_summary>> engine::impl::work() {
     for (const task_id& before : tasks[i].after)
       t.after.push_back(static_cast<std::size_t>(run.what.find(before) - tasks.data()));
     order.push_back(std::move(t));
-    if (!over.contains(tasks[i].id.str())) run.tell("task_queued", json::object{{"task", tasks[i].id.str()}});
+    if (!over.contains(tasks[i].id.str()))
+      run.tell("task_queued", json::object{{"task", tasks[i].id.str()}});
   }
   supervise::scheduler scheduler(std::move(order), run.what.parallel);
   runners.resize(tasks.size());
@@ -277,7 +307,8 @@ asio::awaitable<result<run_summary>> engine::impl::work() {
     }
   }
   co_await group.join();
-  summary.interrupted = tasks.size() - summary.succeeded - summary.failed - summary.cancelled - summary.skipped;
+  summary.interrupted =
+      tasks.size() - summary.succeeded - summary.failed - summary.cancelled - summary.skipped;
   if (failure) co_return *failure;
   auto closed = co_await end(summary);
   if (!closed) co_return closed.error();
@@ -293,23 +324,30 @@ asio::awaitable<void> engine::impl::run_task(std::size_t index) {
     runners[index] = std::make_unique<task_runner>(*context, task, std::move(*start), worker);
     if (interrupts > 0) runners[index]->stop(supervise::stop_kind::interrupt, interrupts > 1);
     outcome = co_await runners[index]->run();
-    if (outcome == supervise::task_outcome::succeeded) results[task.id.str()] = runners[index]->result_commit();
+    if (outcome == supervise::task_outcome::succeeded)
+      results[task.id.str()] = runners[index]->result_commit();
   } else {
     context->tell("warning", json::object{{"task", task.id.str()}, {"text", start.error().what}});
-    context->tell("task_ended", json::object{{"task", task.id.str()}, {"outcome", "failed"}, {"verdict", "setup_failed"}, {"why", start.error().what}});
+    context->tell("task_ended", json::object{{"task", task.id.str()},
+                                             {"outcome", "failed"},
+                                             {"verdict", "setup_failed"},
+                                             {"why", start.error().what}});
   }
   inbox.post(task_over{index, outcome});
 }
 
 asio::awaitable<result<task_start>> engine::impl::start_of(const task_plan& task) {
-  if (const auto resumed = starts.find(task.id.str()); resumed != starts.end()) co_return resumed->second;
+  if (const auto resumed = starts.find(task.id.str()); resumed != starts.end())
+    co_return resumed->second;
   if (const auto from = records.find(task.id.str()); from != records.end()) {
     git_worker* worker = context->workers.front().get();
     co_return co_await io::run_on(worker->pool, start_on, worker, from->second);
   }
   task_start start;
-  if (task.base_task) start.base = results[task.base_task->str()];
-  else start.base = bases[task.id.str()];
+  if (task.base_task)
+    start.base = results[task.base_task->str()];
+  else
+    start.base = bases[task.id.str()];
   co_return start;
 }
 
@@ -320,33 +358,46 @@ void engine::impl::stop_all() {
 
 void engine::impl::skip(std::size_t index) {
   const std::string& id = context->what.tasks[index].id.str();
-  context->tell("task_ended", json::object{{"task", id}, {"outcome", "skipped"}, {"why", "a task that it waits for did not succeed"}});
+  context->tell("task_ended", json::object{{"task", id},
+                                           {"outcome", "skipped"},
+                                           {"why", "a task that it waits for did not succeed"}});
   count(supervise::task_outcome::skipped);
 }
 
 void engine::impl::count(supervise::task_outcome outcome) {
   switch (outcome) {
-    case supervise::task_outcome::succeeded: ++summary.succeeded; break;
-    case supervise::task_outcome::failed: ++summary.failed; break;
-    case supervise::task_outcome::cancelled: ++summary.cancelled; break;
-    case supervise::task_outcome::skipped: ++summary.skipped; break;
-    case supervise::task_outcome::interrupted: break;  // counted as what is left
+    case supervise::task_outcome::succeeded:
+      ++summary.succeeded;
+      break;
+    case supervise::task_outcome::failed:
+      ++summary.failed;
+      break;
+    case supervise::task_outcome::cancelled:
+      ++summary.cancelled;
+      break;
+    case supervise::task_outcome::skipped:
+      ++summary.skipped;
+      break;
+    case supervise::task_outcome::interrupted:
+      break;  // counted as what is left
   }
 }
 
-/// A run has ended when no task is left to resume: its journal is folded into the record and removed. One that
-/// can be resumed keeps its journal.
+/// A run has ended when no task is left to resume: its journal is folded into the record and
+/// removed. One that can be resumed keeps its journal.
 asio::awaitable<result<void>> engine::impl::end(run_summary s) {
   run_context& run = *context;
-  const json::object ended{{"run", run.id.str()},       {"exit", s.exit_status()}, {"succeeded", s.succeeded},
-                           {"failed", s.failed},        {"interrupted", s.interrupted}, {"cancelled", s.cancelled},
-                           {"skipped", s.skipped},      {"ended", iso8601(time.wall())}};
+  const json::object ended{{"run", run.id.str()},          {"exit", s.exit_status()},
+                           {"succeeded", s.succeeded},     {"failed", s.failed},
+                           {"interrupted", s.interrupted}, {"cancelled", s.cancelled},
+                           {"skipped", s.skipped},         {"ended", iso8601(time.wall())}};
   const sequence last = run.tell("run_ended", ended);
   auto durable = co_await run.log->durable(last);
   if (!durable) co_return durable.error();
   if (s.interrupted > 0) co_return result<void>();
   asio::thread_pool& pool = run.workers.front()->pool;
-  auto recorded = co_await io::run_on(pool, record_end, run.recorder.get(), ended, run.layout.journal());
+  auto recorded =
+      co_await io::run_on(pool, record_end, run.recorder.get(), ended, run.layout.journal());
   if (!recorded) co_return recorded.error();
   run.log.reset();
   std::error_code ignored;  // what stays is swept by `prune`

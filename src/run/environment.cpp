@@ -7,9 +7,9 @@
 namespace remora::run {
 namespace {
 
-constexpr std::array base_list{"PATH",    "HOME",    "USER",       "LOGNAME",     "SHELL",  "LANG",
-                               "LC_*",    "TZ",      "TERM",       "XDG_*",       "*_PROXY", "*_proxy",
-                               "SSL_CERT_*", "NODE_EXTRA_CA_CERTS"};
+constexpr std::array base_list{
+    "PATH", "HOME", "USER",  "LOGNAME", "SHELL",   "LANG",       "LC_*",
+    "TZ",   "TERM", "XDG_*", "*_PROXY", "*_proxy", "SSL_CERT_*", "NODE_EXTRA_CA_CERTS"};
 
 constexpr std::array<std::pair<const char*, const char*>, 3> git_settings{
     {{"gc.auto", "0"}, {"maintenance.auto", "false"}, {"core.fsync", "all"}}};
@@ -38,8 +38,10 @@ environment pass(const std::vector<std::string>& extra, char** from) {
 
 void set(environment& env, std::string_view name, std::string_view value) {
   const auto found = std::ranges::find(env, name, &environment::value_type::first);
-  if (found != env.end()) found->second = value;
-  else env.emplace_back(name, value);
+  if (found != env.end())
+    found->second = value;
+  else
+    env.emplace_back(name, value);
 }
 
 void add_git_settings(environment& env) {

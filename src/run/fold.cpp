@@ -33,21 +33,25 @@ git::oid id(const json::object& o, std::string_view key) {
 }
 
 checkpoint_mark mark(const json::object& o) {
-  return {checkpoint_no(integer(o, "checkpoint")), id(o, "record"), id(o, "commit"), id(o, "old"), text(o, "reason")};
+  return {checkpoint_no(integer(o, "checkpoint")), id(o, "record"), id(o, "commit"), id(o, "old"),
+          text(o, "reason")};
 }
 
 /// What the live table says of an agent event.
 std::string headline(const json::object& e) {
   const std::string type = text(e, "type");
   if (type == "tool_call") return "tool " + text(e, "name");
-  if (type == "message" || type == "reasoning" || type == "note") return one_line(text(e, "text"), 60);
+  if (type == "message" || type == "reasoning" || type == "note")
+    return one_line(text(e, "text"), 60);
   if (type == "error") return "error: " + one_line(text(e, "text"), 60);
   return {};
 }
 
 using handler = void (*)(task_fold&, const record&);
 
-void started(task_fold& t, const record& r) { t.base = id(r.payload, "base"); }
+void started(task_fold& t, const record& r) {
+  t.base = id(r.payload, "base");
+}
 void phase(task_fold& t, const record& r) {
   t.phase = text(r.payload, "phase");
   t.since = r.t;
@@ -56,10 +60,21 @@ void slot_lent(task_fold& t, const record& r) {
   t.slot = text(r.payload, "slot");
   t.quarantined = false;
 }
-void slot_freed(task_fold& t, const record&) { t.slot.clear(); }
-void slot_quarantined(task_fold& t, const record&) { t.quarantined = true; }
+void slot_freed(task_fold& t, const record&) {
+  t.slot.clear();
+}
+void slot_quarantined(task_fold& t, const record&) {
+  t.quarantined = true;
+}
 void attempt_started(task_fold& t, const record& r) {
-  t.attempts.push_back({attempt_no(integer(r.payload, "attempt")), text(r.payload, "agent"), r.t, {}, {}, {}, {}, false});
+  t.attempts.push_back({attempt_no(integer(r.payload, "attempt")),
+                        text(r.payload, "agent"),
+                        r.t,
+                        {},
+                        {},
+                        {},
+                        {},
+                        false});
 }
 void attempt_ended(task_fold& t, const record& r) {
   if (t.attempts.empty()) return;
@@ -75,7 +90,9 @@ void agent_event(task_fold& t, const record& r) {
   if (!e || !e->is_object()) return;
   if (std::string line = headline(e->get_object()); !line.empty()) t.last_event = std::move(line);
 }
-void prepared(task_fold& t, const record& r) { t.prepared = mark(r.payload); }
+void prepared(task_fold& t, const record& r) {
+  t.prepared = mark(r.payload);
+}
 void saved(task_fold& t, const record& r) {
   t.saved = mark(r.payload);
   t.prepared.reset();
@@ -117,9 +134,13 @@ const std::unordered_map<std::string_view, handler>& handlers() {
 
 }  // namespace
 
-bool task_fold::is_done() const { return has_ended() && outcome() != "interrupted"; }
+bool task_fold::is_done() const {
+  return has_ended() && outcome() != "interrupted";
+}
 
-std::string task_fold::outcome() const { return text(ended, "outcome"); }
+std::string task_fold::outcome() const {
+  return text(ended, "outcome");
+}
 
 std::uint32_t task_fold::counted() const {
   return static_cast<std::uint32_t>(std::ranges::count(attempts, true, &attempt_fold::counted));

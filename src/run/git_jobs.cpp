@@ -19,7 +19,8 @@ result<std::string> read_range(const fs::path& file, std::uint64_t from, std::ui
   bytes.resize(to - from);
   std::size_t filled = 0;
   while (filled < bytes.size()) {
-    const ssize_t n = ::pread(fd.get(), bytes.data() + filled, bytes.size() - filled, static_cast<off_t>(from + filled));
+    const ssize_t n = ::pread(fd.get(), bytes.data() + filled, bytes.size() - filled,
+                              static_cast<off_t>(from + filled));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return os_error(errno, fmt::format("cannot read {}", file.string()));
     if (n == 0) break;
@@ -35,9 +36,11 @@ std::string head_note(const git::snapshot& s, const std::string& branch) {
   return fmt::format("HEAD was on {} at {}", s.head.ref, s.head.commit.hex());
 }
 
-result<std::shared_ptr<workspace>> open_workspace(git_worker* worker, git::worktree tree, const slot_request& r) {
+result<std::shared_ptr<workspace>> open_workspace(git_worker* worker, git::worktree tree,
+                                                  const slot_request& r) {
   auto opened = std::make_shared<workspace>();
-  REMORA_TRY(git::snapshotter snapshots, git::snapshotter::open(worker->repo, tree, r.base, r.rules));
+  REMORA_TRY(git::snapshotter snapshots,
+             git::snapshotter::open(worker->repo, tree, r.base, r.rules));
   opened->tree = std::move(tree);
   opened->snapshots.emplace(std::move(snapshots));
   return opened;
@@ -52,14 +55,16 @@ result<git::snapshot> read_checkpoint(git_worker* worker, const git::oid& id) {
 /// Ignored paths come from the user's checkout; what is not there is remarked, not an error.
 result<void> copy_into(const slot_request& r, slot_made& made, std::stop_token stop) {
   if (r.copy_from.empty() || r.copy.empty()) return {};
-  REMORA_TRY(const auto absent, git::copy_ignored(r.copy_from, made.workspace->tree.root, r.copy, stop));
+  REMORA_TRY(const auto absent,
+             git::copy_ignored(r.copy_from, made.workspace->tree.root, r.copy, stop));
   for (const std::string& path : absent)
-    made.remarks.push_back(fmt::format("workspace.copy: {} is not in {}", to_utf8(path), r.copy_from.string()));
+    made.remarks.push_back(
+        fmt::format("workspace.copy: {} is not in {}", to_utf8(path), r.copy_from.string()));
   return {};
 }
 
-result<void> restore_into(git_worker* worker, const slot_request& r, const git::snapshot& files, slot_made& made,
-                          std::stop_token stop) {
+result<void> restore_into(git_worker* worker, const slot_request& r, const git::snapshot& files,
+                          slot_made& made, std::stop_token stop) {
   REMORA_TRY(const git::restore_report report,
              git::restore_worktree(worker->repo, made.workspace->tree, r.branch, files, stop));
   for (const git::omission& o : report.not_restored)
@@ -68,7 +73,8 @@ result<void> restore_into(git_worker* worker, const slot_request& r, const git::
   return {};
 }
 
-/// A reserved directory with the task's branch checked out; nothing is left behind where that fails.
+/// A reserved directory with the task's branch checked out; nothing is left behind where that
+/// fails.
 result<git::worktree> check_out(git_worker* worker, const slot_request& r, std::stop_token stop) {
   REMORA_TRY(const fs::path root, reserve_slot(r.slots_root));
   auto tree = git::add_worktree(worker->repo, root, r.branch, r.base, stop);
@@ -81,7 +87,8 @@ result<git::worktree> check_out(git_worker* worker, const slot_request& r, std::
 result<slot_made> make_slot(git_worker* worker, slot_request r, std::stop_token stop) {
   slot_made made;
   made.in_place = !r.reuse.empty();
-  REMORA_TRY(git::worktree tree, made.in_place ? git::open_worktree(worker->repo, r.reuse) : check_out(worker, r, stop));
+  REMORA_TRY(git::worktree tree, made.in_place ? git::open_worktree(worker->repo, r.reuse)
+                                               : check_out(worker, r, stop));
   REMORA_TRY(made.workspace, open_workspace(worker, std::move(tree), r));
   if (!made.in_place) REMORA_CHECK(copy_into(r, made, stop));
   if (!r.record) return made;
@@ -91,7 +98,8 @@ result<slot_made> make_slot(git_worker* worker, slot_request r, std::stop_token 
   return made;
 }
 
-result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace> where, save_request r, std::stop_token stop) {
+result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace> where,
+                                   save_request r, std::stop_token stop) {
   save_taken taken;
   REMORA_CHECK(git::check_worktree(where->tree));
   if (r.final) {
@@ -102,25 +110,33 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   taken.left_out = files.manifest.left_out;
 
   const std::optional<git::snapshot>& last = where->last;
-  const bool index_differs = last && (last->index.entries != files.index.entries || last->index.removed != files.index.removed);
+  const bool index_differs = last && (last->index.entries != files.index.entries ||
+                                      last->index.removed != files.index.removed);
   taken.files_differ = !last || last->tree != files.tree || index_differs;
-  taken.head_moved = last ? last->head.commit != files.head.commit : files.head.commit != r.record.base;
-  const bool quiet = r.out_from == r.out_to && r.err_from == r.err_to && r.last_state == r.record.mind.state;
+  taken.head_moved =
+      last ? last->head.commit != files.head.commit : files.head.commit != r.record.base;
+  const bool quiet =
+      r.out_from == r.out_to && r.err_from == r.err_to && r.last_state == r.record.mind.state;
   if (last && !taken.files_differ && last->head == files.head && quiet) return taken;
   if (last) {
-    REMORA_TRY(const git::diff_summary diff, git::diff_trees(worker->repo, last->tree, files.tree, false));
+    REMORA_TRY(const git::diff_summary diff,
+               git::diff_trees(worker->repo, last->tree, files.tree, false));
     taken.files_changed = diff.files.size();
   } else {
     REMORA_TRY(const git::commit_info base, worker->repo.read_commit(r.record.base));
-    REMORA_TRY(const git::diff_summary diff, git::diff_trees(worker->repo, base.tree, files.tree, false));
+    REMORA_TRY(const git::diff_summary diff,
+               git::diff_trees(worker->repo, base.tree, files.tree, false));
     taken.files_changed = diff.files.size();
-    taken.files_differ = taken.files_changed > 0 || !files.index.entries.empty() || !files.index.removed.empty();
+    taken.files_differ =
+        taken.files_changed > 0 || !files.index.entries.empty() || !files.index.removed.empty();
   }
 
-  checkpoint::transcript_piece piece{.attempt = r.record.attempt, .out = {}, .err = {}, .times = std::move(r.times)};
+  checkpoint::transcript_piece piece{
+      .attempt = r.record.attempt, .out = {}, .err = {}, .times = std::move(r.times)};
   REMORA_TRY(piece.out, read_range(r.attempt_dir / "out", r.out_from, r.out_to));
   REMORA_TRY(piece.err, read_range(r.attempt_dir / "err", r.err_from, r.err_to));
-  if (!piece.out.empty() || !piece.err.empty()) r.record.mind.transcript.push_back(std::move(piece));
+  if (!piece.out.empty() || !piece.err.empty())
+    r.record.mind.transcript.push_back(std::move(piece));
   r.record.files = files;
   checkpoint::store store(worker->repo, worker->objects, r.keep_branch);
   REMORA_TRY(taken.prepared, store.prepare(std::move(r.record)));
@@ -128,13 +144,15 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   return taken;
 }
 
-result<std::string> publish_checkpoint(git_worker* worker, checkpoint::prepared prepared, bool keep_branch) {
+result<std::string> publish_checkpoint(git_worker* worker, checkpoint::prepared prepared,
+                                       bool keep_branch) {
   checkpoint::store store(worker->repo, worker->objects, keep_branch);
   auto published = store.publish(prepared);
   if (!published) return published.error();
   if (published->kept)
-    return fmt::format("the checkpoint ref of {} held a value that remora did not write; it was kept at {}",
-                       prepared.what.task.str(), *published->kept);
+    return fmt::format(
+        "the checkpoint ref of {} held a value that remora did not write; it was kept at {}",
+        prepared.what.task.str(), *published->kept);
   return std::string();
 }
 
@@ -151,7 +169,8 @@ result<transcript_sizes> saved_transcript(git_worker* worker, git::oid id, attem
   return transcript_sizes{out.size(), err.size()};
 }
 
-result<task_changes> changes_since(git_worker* worker, git::oid base, git::oid files, std::size_t patch_limit) {
+result<task_changes> changes_since(git_worker* worker, git::oid base, git::oid files,
+                                   std::size_t patch_limit) {
   task_changes changes;
   REMORA_TRY(const git::commit_info from, worker->repo.read_commit(base));
   REMORA_TRY(const git::commit_info to, worker->repo.read_commit(files));
@@ -169,8 +188,8 @@ result<result_made> publish_result(git_worker* worker, result_request r) {
   REMORA_TRY(const git::commit_info head_commit, repo.read_commit(head));
 
   result_made made;
-  REMORA_TRY(const git::result_tree tree,
-             git::make_result_tree(repo, worker->objects, files.tree, head, files.manifest, r.rules));
+  REMORA_TRY(const git::result_tree tree, git::make_result_tree(repo, worker->objects, files.tree,
+                                                                head, files.manifest, r.rules));
   made.left_out = files.manifest.left_out;
   made.left_out.insert(made.left_out.end(), tree.left_out.begin(), tree.left_out.end());
   made.whole = made.left_out.empty() && files.stashes.empty();
@@ -180,13 +199,16 @@ result<result_made> publish_result(git_worker* worker, result_request r) {
   if (tree.tree != head_commit.tree) {
     const std::string subject = r.title.empty() ? r.task.str() : r.title;
     const std::string message =
-        fmt::format("{}\n\nWhat the agent left uncommitted.\n\nRemora-Run: {}\nRemora-Task: {}\n", one_line(subject, 72), r.run.str(), r.task.str());
+        fmt::format("{}\n\nWhat the agent left uncommitted.\n\nRemora-Run: {}\nRemora-Task: {}\n",
+                    one_line(subject, 72), r.run.str(), r.task.str());
     const git::oid parents[] = {head};
-    REMORA_TRY(made.commit, worker->objects.commit(tree.tree, parents, repo.user_signature(), message));
+    REMORA_TRY(made.commit,
+               worker->objects.commit(tree.tree, parents, repo.user_signature(), message));
   }
   REMORA_CHECK(worker->objects.barrier());
   REMORA_TRY(const std::optional<git::oid> old, repo.read_ref(r.branch));
-  if (old != made.commit) REMORA_CHECK(repo.swap_ref(r.branch, old.value_or(git::oid()), made.commit));
+  if (old != made.commit)
+    REMORA_CHECK(repo.swap_ref(r.branch, old.value_or(git::oid()), made.commit));
 
   REMORA_TRY(const git::commit_info base, repo.read_commit(r.base));
   REMORA_TRY(made.changes, git::diff_trees(repo, base.tree, tree.tree));
@@ -201,6 +223,8 @@ result<void> remove_checkpoint(git_worker* worker, git::oid id) {
   return store.remove(record);
 }
 
-result<void> remove_slot(git_worker* worker, fs::path root) { return git::remove_worktree(worker->repo, root); }
+result<void> remove_slot(git_worker* worker, fs::path root) {
+  return git::remove_worktree(worker->repo, root);
+}
 
 }  // namespace remora::run

@@ -28,7 +28,8 @@ class file_on_disk final : public journal_file {
     auto written = write_all(fd_.get(), bytes);
     if (!written) {
       // Half a line must not stay: the next one would be glued to it.
-      if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0) return os_error(errno, "cannot take back half a journal record");
+      if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0)
+        return os_error(errno, "cannot take back half a journal record");
       return within("cannot append to the journal", written.error());
     }
     size_ += bytes.size();
@@ -47,16 +48,20 @@ class file_on_disk final : public journal_file {
 
 }  // namespace
 
-result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::path& path, std::uint64_t valid_bytes) {
+result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::path& path,
+                                                        std::uint64_t valid_bytes) {
   REMORA_TRY(unique_fd fd, open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600));
-  if (::ftruncate(fd.get(), static_cast<off_t>(valid_bytes)) != 0) return os_error(errno, "cannot cut the journal's torn tail");
+  if (::ftruncate(fd.get(), static_cast<off_t>(valid_bytes)) != 0)
+    return os_error(errno, "cannot cut the journal's torn tail");
   if (::fsync(fd.get()) != 0) return os_error(errno, "cannot sync the journal");
   REMORA_CHECK(sync_directory(path.parent_path()));
   return std::unique_ptr<journal_file>(std::make_unique<file_on_disk>(std::move(fd), valid_bytes));
 }
 
-std::string journal_line(const record& r, std::int64_t mono_ns, std::string_view boot, sequence synced) {
-  json::object o{{"seq", r.seq}, {"t", r.t}, {"mono_ns", mono_ns}, {"boot", boot}, {"type", r.type}};
+std::string journal_line(const record& r, std::int64_t mono_ns, std::string_view boot,
+                         sequence synced) {
+  json::object o{
+      {"seq", r.seq}, {"t", r.t}, {"mono_ns", mono_ns}, {"boot", boot}, {"type", r.type}};
   for (const auto& [key, value] : r.payload) o[key] = value;
   o["synced"] = synced;
   std::string line = json::serialize(o);
@@ -64,11 +69,16 @@ std::string journal_line(const record& r, std::int64_t mono_ns, std::string_view
   return fmt::format("{},\"crc\":\"{:08x}\"}}\n", line, crc32c(line));
 }
 
-/// Shared by the loop and the journal's thread. The thread takes all that is pending, writes it once and
-/// syncs it once (group commit), then tells the loop how far it got.
+/// Shared by the loop and the journal's thread. The thread takes all that is pending, writes it
+/// once and syncs it once (group commit), then tells the loop how far it got.
 struct journal::impl : std::enable_shared_from_this<journal::impl> {
   impl(asio::any_io_executor executor, std::unique_ptr<journal_file> f, clock& c, sequence n)
-      : loop(std::move(executor)), file(std::move(f)), time(c), next(n), durable(n - 1), wake(loop, asio::steady_timer::time_point::max()) {}
+      : loop(std::move(executor)),
+        file(std::move(f)),
+        time(c),
+        next(n),
+        durable(n - 1),
+        wake(loop, asio::steady_timer::time_point::max()) {}
 
   void work();
   std::optional<error> commit(const std::string& batch);
@@ -104,8 +114,10 @@ void journal::impl::work() {
     lock.unlock();
     if (!broken) broken = commit(bytes);
     asio::post(loop, [self = shared_from_this(), last, broken] {
-      if (broken) self->failed = broken;
-      else self->durable = last;
+      if (broken)
+        self->failed = broken;
+      else
+        self->durable = last;
       self->wake.cancel();
     });
   }
@@ -117,7 +129,8 @@ std::optional<error> journal::impl::commit(const std::string& bytes) {
   return std::nullopt;
 }
 
-journal::journal(asio::any_io_executor loop, std::unique_ptr<journal_file> file, clock& time, sequence next)
+journal::journal(asio::any_io_executor loop, std::unique_ptr<journal_file> file, clock& time,
+                 sequence next)
     : impl_(std::make_shared<impl>(std::move(loop), std::move(file), time, next)) {
   impl_->thread = std::thread([p = impl_.get()] { p->work(); });
 }

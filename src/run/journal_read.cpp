@@ -24,7 +24,9 @@ std::optional<checked_line> check(std::string_view line) {
   if (line.size() <= crc_tail) return std::nullopt;
   const std::string_view body = line.substr(0, line.size() - crc_tail);
   const std::string_view tail = line.substr(body.size());
-  if (!tail.starts_with(crc_key) || tail.substr(crc_key.size()) != fmt::format("{:08x}\"}}", crc32c(body))) return std::nullopt;
+  if (!tail.starts_with(crc_key) ||
+      tail.substr(crc_key.size()) != fmt::format("{:08x}\"}}", crc32c(body)))
+    return std::nullopt;
   boost::system::error_code ec;
   json::value value = json::parse(line, ec);
   if (ec || !value.is_object()) return std::nullopt;
@@ -38,7 +40,8 @@ std::optional<checked_line> check(std::string_view line) {
     return v && v->is_string() ? std::string(v->get_string()) : std::string();
   };
   checked_line c{{number("seq"), text("t"), text("type"), {}}, number("synced")};
-  for (const std::string_view key : {"seq", "t", "mono_ns", "boot", "type", "synced", "crc"}) o.erase(key);
+  for (const std::string_view key : {"seq", "t", "mono_ns", "boot", "type", "synced", "crc"})
+    o.erase(key);
   c.what.payload = std::move(o);
   return c;
 }
@@ -47,7 +50,8 @@ std::optional<checked_line> check(std::string_view line) {
 
 result<journal_contents> read_journal(const std::filesystem::path& path) {
   auto bytes = read_file(path);
-  if (!bytes && bytes.error().is_errno(ENOENT)) return fail(errc::no_match, fmt::format("{} is not there", path.string()));
+  if (!bytes && bytes.error().is_errno(ENOENT))
+    return fail(errc::no_match, fmt::format("{} is not there", path.string()));
   if (!bytes) return bytes.error();
   return parse_journal(*bytes, path.string());
 }
@@ -75,9 +79,11 @@ result<journal_contents> parse_journal(std::string_view rest, const std::string&
     }
     contents.dropped_bytes += taken;
     if (good && good->synced >= lost)
-      return fail(errc::corrupt, fmt::format("{}:{}: this record is damaged, and it had been acknowledged (record {} says so); restore the "
-                                             "file, or start over from the checkpoints with 'remora rerun'",
-                                             name, first_bad, good->what.seq));
+      return fail(errc::corrupt,
+                  fmt::format("{}:{}: this record is damaged, and it had been acknowledged (record "
+                              "{} says so); restore the "
+                              "file, or start over from the checkpoints with 'remora rerun'",
+                              name, first_bad, good->what.seq));
   }
   return contents;
 }

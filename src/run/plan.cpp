@@ -20,7 +20,8 @@ result<void> visit(const plan& p, const task_plan& t, std::vector<const task_pla
   for (const task_id& id : t.after) {
     const task_plan* before = p.find(id);
     if (!before)
-      return fail(errc::usage, fmt::format("task '{}' waits for '{}', which the plan does not have", t.id.str(), id.str()));
+      return fail(errc::usage, fmt::format("task '{}' waits for '{}', which the plan does not have",
+                                           t.id.str(), id.str()));
     REMORA_CHECK(visit(p, *before, open, done));
   }
   open.pop_back();
@@ -47,16 +48,26 @@ result<void> check_dependencies(const plan& p) {
   return {};
 }
 
-result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt, const std::filesystem::path& repo) {
+result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt,
+                         const std::filesystem::path& repo) {
   REMORA_TRY(const agent::adapter* known, agent::find_adapter(adapter));
   plan p;
   p.name = "prompt";
   p.repo = repo;
   p.parallel = 1;
-  p.agents[adapter] = agent::agent_config{.name = adapter, .adapter = adapter, .command = {}, .args = {}, .pass_env = {}};
+  p.agents[adapter] = agent::agent_config{
+      .name = adapter, .adapter = adapter, .command = {}, .args = {}, .pass_env = {}};
   REMORA_TRY(task_id id, task_id::parse("task"));
-  task_plan t{.id = std::move(id), .title = {}, .prompt = std::move(prompt), .base = {}, .base_task = {}, .after = {}, .agent = adapter,
-              .limits = {}, .verify = {}, .include = {}};
+  task_plan t{.id = std::move(id),
+              .title = {},
+              .prompt = std::move(prompt),
+              .base = {},
+              .base_task = {},
+              .after = {},
+              .agent = adapter,
+              .limits = {},
+              .verify = {},
+              .include = {}};
   t.limits.first_output = known->first_output_limit();
   t.limits.soft = std::min(t.limits.wall / 5, std::chrono::milliseconds(120'000));
   p.tasks.push_back(std::move(t));

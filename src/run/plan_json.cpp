@@ -11,7 +11,9 @@ using std::chrono::milliseconds;
 constexpr std::string_view session_names[] = {"auto", "native", "fresh"};
 constexpr std::string_view keep_names[] = {"failed", "never", "always"};
 
-json::array texts(const std::vector<std::string>& v) { return json::array(v.begin(), v.end()); }
+json::array texts(const std::vector<std::string>& v) {
+  return json::array(v.begin(), v.end());
+}
 
 json::value command(const std::optional<command_spec>& c) {
   if (!c) return nullptr;
@@ -58,10 +60,15 @@ json::object agent_json(const agent::agent_config& a) {
           {"pass_env", texts(a.pass_env)}};
 }
 
-// --- reading: what was written by `to_json` of this version; anything else throws, and is errc::corrupt ---
+// --- reading: what was written by `to_json` of this version; anything else throws, and is
+// errc::corrupt ---
 
-std::string text(const json::object& o, std::string_view key) { return std::string(o.at(key).as_string()); }
-milliseconds ms(const json::object& o, std::string_view key) { return milliseconds(o.at(key).to_number<std::int64_t>()); }
+std::string text(const json::object& o, std::string_view key) {
+  return std::string(o.at(key).as_string());
+}
+milliseconds ms(const json::object& o, std::string_view key) {
+  return milliseconds(o.at(key).to_number<std::int64_t>());
+}
 
 std::vector<std::string> list(const json::value& v) {
   std::vector<std::string> out;
@@ -123,7 +130,8 @@ agent::agent_config read_agent(std::string name, const json::object& o) {
           .adapter = text(o, "adapter"),
           .command = list(o.at("command")),
           .args = list(o.at("args")),
-          .permissions = text(o, "permissions") == "full" ? agent::permissions::full : agent::permissions::standard,
+          .permissions = text(o, "permissions") == "full" ? agent::permissions::full
+                                                          : agent::permissions::standard,
           .pass_env = list(o.at("pass_env"))};
 }
 
@@ -142,10 +150,11 @@ json::object to_json(const plan& p) {
           {"parallel", p.parallel},
           {"rules", p.rules},
           {"agents", std::move(agents)},
-          {"workspace", json::object{{"copy", w.copy ? json::value(texts(*w.copy)) : json::value(nullptr)},
-                                     {"setup", command(w.setup)},
-                                     {"keep", keep_names[static_cast<int>(w.keep)]},
-                                     {"dir", w.dir}}},
+          {"workspace",
+           json::object{{"copy", w.copy ? json::value(texts(*w.copy)) : json::value(nullptr)},
+                        {"setup", command(w.setup)},
+                        {"keep", keep_names[static_cast<int>(w.keep)]},
+                        {"dir", w.dir}}},
           {"result_max_file_bytes", p.result_max_file_bytes},
           {"tasks", std::move(tasks)}};
 }
@@ -157,7 +166,8 @@ result<plan> plan_from_json(const json::object& o) try {
   p.base = text(o, "base");
   p.parallel = o.at("parallel").to_number<std::uint32_t>();
   p.rules = text(o, "rules");
-  for (const auto& [name, a] : o.at("agents").as_object()) p.agents.emplace(name, read_agent(std::string(name), a.as_object()));
+  for (const auto& [name, a] : o.at("agents").as_object())
+    p.agents.emplace(name, read_agent(std::string(name), a.as_object()));
   const json::object& w = o.at("workspace").as_object();
   if (w.at("copy").is_array()) p.workspace.copy = list(w.at("copy"));
   p.workspace.setup = read_command(w.at("setup"));

@@ -17,7 +17,8 @@ using YAML::Node;
 
 constexpr std::size_t longest_prompt = 4u << 20;
 
-/// A task while it is read: what was said explicitly, so that defaults that depend on others come last.
+/// A task while it is read: what was said explicitly, so that defaults that depend on others come
+/// last.
 struct draft {
   task_plan task;
   bool soft_said = false;
@@ -26,7 +27,8 @@ struct draft {
 
 class plan_reader {
  public:
-  plan_reader(const std::filesystem::path& file, plan& to) : yaml_(file.string()), dir_(file.parent_path()), plan_(to) {}
+  plan_reader(const std::filesystem::path& file, plan& to)
+      : yaml_(file.string()), dir_(file.parent_path()), plan_(to) {}
 
   result<void> read(const Node& root);
 
@@ -49,24 +51,38 @@ class plan_reader {
   yaml_reader yaml_;
   std::filesystem::path dir_;
   plan& plan_;
-  draft defaults_{.task = {.id = task_id::parse("defaults").value(), .title = {}, .prompt = {}, .base = {}, .base_task = {}, .after = {},
-                           .agent = {}, .limits = {}, .verify = {}, .include = {}}};
+  draft defaults_{.task = {.id = task_id::parse("defaults").value(),
+                           .title = {},
+                           .prompt = {},
+                           .base = {},
+                           .base_task = {},
+                           .after = {},
+                           .agent = {},
+                           .limits = {},
+                           .verify = {},
+                           .include = {}}};
 };
 
 result<void> plan_reader::read(const Node& root) {
   Node late_tasks, late_defaults;
   std::string version, repo;
   const std::array fields{
-      field{"version", [&](const Node& n) -> result<void> {
+      field{"version",
+            [&](const Node& n) -> result<void> {
               REMORA_CHECK(yaml_.text(n, version));
-              if (version != "1") return yaml_.at(n, fmt::format("plan version '{}' is not known; this is version 1", version));
+              if (version != "1")
+                return yaml_.at(
+                    n, fmt::format("plan version '{}' is not known; this is version 1", version));
               return {};
             }},
       field{"name", [&](const Node& n) { return yaml_.text(n, plan_.name); }},
       field{"repo", [&](const Node& n) { return yaml_.text(n, repo); }},
-      field{"base", [&](const Node& n) -> result<void> {
+      field{"base",
+            [&](const Node& n) -> result<void> {
               REMORA_CHECK(yaml_.text(n, plan_.base));
-              if (plan_.base == "worktree") return yaml_.at(n, "'base: worktree' is not supported by this version of remora; commit first");
+              if (plan_.base == "worktree")
+                return yaml_.at(
+                    n, "'base: worktree' is not supported by this version of remora; commit first");
               return {};
             }},
       field{"parallel", [&](const Node& n) { return positive(n, plan_.parallel, 10'000); }},
@@ -74,17 +90,27 @@ result<void> plan_reader::read(const Node& root) {
       field{"agents", [&](const Node& n) { return agents(n); }},
       field{"workspace", [&](const Node& n) { return workspace(n); }},
       field{"result", [&](const Node& n) { return outcome(n); }},
-      field{"defaults", [&](const Node& n) -> result<void> { late_defaults.reset(n); return {}; }},
-      field{"tasks", [&](const Node& n) -> result<void> { late_tasks.reset(n); return {}; }},
+      field{"defaults",
+            [&](const Node& n) -> result<void> {
+              late_defaults.reset(n);
+              return {};
+            }},
+      field{"tasks",
+            [&](const Node& n) -> result<void> {
+              late_tasks.reset(n);
+              return {};
+            }},
   };
   constexpr std::array<std::string_view, 2> later{"budget", "tasks_from"};
   REMORA_CHECK(yaml_.map(root, "the plan", fields, later));
   if (version.empty()) return yaml_.at(root, "the plan must begin with 'version: 1'");
   plan_.repo = repo.empty() ? dir_ : dir_ / repo;
-  if (!late_defaults.IsNull()) REMORA_CHECK(yaml_.map(late_defaults, "'defaults'", settings(defaults_)));
+  if (!late_defaults.IsNull())
+    REMORA_CHECK(yaml_.map(late_defaults, "'defaults'", settings(defaults_)));
   if (late_tasks.IsNull()) return yaml_.at(root, "the plan has no tasks");
   REMORA_CHECK(tasks(late_tasks));
-  if (auto order = check_dependencies(plan_); !order) return yaml_.at(late_tasks, order.error().what);
+  if (auto order = check_dependencies(plan_); !order)
+    return yaml_.at(late_tasks, order.error().what);
   return {};
 }
 
@@ -93,8 +119,11 @@ result<void> plan_reader::agents(const Node& node) {
   for (const auto& pair : node) {
     std::string name;
     REMORA_CHECK(yaml_.text(pair.first, name));
-    if (auto id = task_id::parse(name); !id) return yaml_.at(pair.first, fmt::format("'{}' cannot name an agent: use a-z, 0-9 and '-'", name));
-    if (plan_.agents.contains(name)) return yaml_.at(pair.first, fmt::format("agent '{}' stands here twice", name));
+    if (auto id = task_id::parse(name); !id)
+      return yaml_.at(pair.first,
+                      fmt::format("'{}' cannot name an agent: use a-z, 0-9 and '-'", name));
+    if (plan_.agents.contains(name))
+      return yaml_.at(pair.first, fmt::format("agent '{}' stands here twice", name));
     REMORA_CHECK(agent(pair.second, name));
   }
   return {};
@@ -103,17 +132,21 @@ result<void> plan_reader::agents(const Node& node) {
 result<void> plan_reader::agent(const Node& node, const std::string& name) {
   agent::agent_config a{.name = name, .adapter = {}, .command = {}, .args = {}, .pass_env = {}};
   const std::array fields{
-      field{"adapter", [&](const Node& n) -> result<void> {
+      field{"adapter",
+            [&](const Node& n) -> result<void> {
               REMORA_CHECK(yaml_.text(n, a.adapter));
-              if (auto known = agent::find_adapter(a.adapter); !known) return yaml_.at(n, known.error().what);
+              if (auto known = agent::find_adapter(a.adapter); !known)
+                return yaml_.at(n, known.error().what);
               return {};
             }},
       field{"command", [&](const Node& n) { return yaml_.texts(n, a.command); }},
       field{"args", [&](const Node& n) { return yaml_.texts(n, a.args); }},
-      field{"permissions", [&](const Node& n) -> result<void> {
+      field{"permissions",
+            [&](const Node& n) -> result<void> {
               std::string p;
               REMORA_CHECK(yaml_.text(n, p));
-              if (p != "full" && p != "default") return yaml_.at(n, fmt::format("permissions are 'full' or 'default', not '{}'", p));
+              if (p != "full" && p != "default")
+                return yaml_.at(n, fmt::format("permissions are 'full' or 'default', not '{}'", p));
               a.permissions = p == "full" ? agent::permissions::full : agent::permissions::standard;
               return {};
             }},
@@ -124,7 +157,9 @@ result<void> plan_reader::agent(const Node& node, const std::string& name) {
   if (a.adapter.empty()) return yaml_.at(node, fmt::format("agent '{}' needs an adapter", name));
   const auto known = agent::find_adapter(a.adapter);
   if (a.command.empty() && known.has_value() && (*known)->default_command().empty())
-    return yaml_.at(node, fmt::format("agent '{}' needs a command: adapter '{}' has none of its own", name, a.adapter));
+    return yaml_.at(
+        node, fmt::format("agent '{}' needs a command: adapter '{}' has none of its own", name,
+                          a.adapter));
   plan_.agents.emplace(name, std::move(a));
   return {};
 }
@@ -135,13 +170,19 @@ result<void> plan_reader::workspace(const Node& node) {
       field{"copy", [&](const Node& n) { return yaml_.texts(n, w.copy.emplace()); }},
       field{"setup", [&](const Node& n) { return command(n, w.setup); }},
       field{"dir", [&](const Node& n) { return yaml_.text(n, w.dir); }},
-      field{"keep", [&](const Node& n) -> result<void> {
+      field{"keep",
+            [&](const Node& n) -> result<void> {
               std::string keep;
               REMORA_CHECK(yaml_.text(n, keep));
-              if (keep == "failed") w.keep = keep_policy::failed;
-              else if (keep == "never") w.keep = keep_policy::never;
-              else if (keep == "always") w.keep = keep_policy::always;
-              else return yaml_.at(n, fmt::format("keep is 'failed', 'never' or 'always', not '{}'", keep));
+              if (keep == "failed")
+                w.keep = keep_policy::failed;
+              else if (keep == "never")
+                w.keep = keep_policy::never;
+              else if (keep == "always")
+                w.keep = keep_policy::always;
+              else
+                return yaml_.at(
+                    n, fmt::format("keep is 'failed', 'never' or 'always', not '{}'", keep));
               return {};
             }},
   };
@@ -150,13 +191,15 @@ result<void> plan_reader::workspace(const Node& node) {
 }
 
 result<void> plan_reader::outcome(const Node& node) {
-  const std::array fields{
-      field{"max_file", [&](const Node& n) { return yaml_.scalar(n, plan_.result_max_file_bytes, parse_size); }}};
+  const std::array fields{field{"max_file", [&](const Node& n) {
+                                  return yaml_.scalar(n, plan_.result_max_file_bytes, parse_size);
+                                }}};
   return yaml_.map(node, "'result'", fields);
 }
 
 result<void> plan_reader::tasks(const Node& node) {
-  if (!node.IsSequence() || node.size() == 0) return yaml_.at(node, "the plan has no tasks: 'tasks' is a list with at least one");
+  if (!node.IsSequence() || node.size() == 0)
+    return yaml_.at(node, "the plan has no tasks: 'tasks' is a list with at least one");
   for (const Node& n : node) REMORA_CHECK(task(n));
   return {};
 }
@@ -171,7 +214,8 @@ result<void> plan_reader::task(const Node& node) {
                       REMORA_CHECK(yaml_.text(n, id));
                       auto parsed = task_id::parse(id);
                       if (!parsed) return yaml_.at(n, parsed.error().what);
-                      if (plan_.find(*parsed)) return yaml_.at(n, fmt::format("task '{}' stands here twice", id));
+                      if (plan_.find(*parsed))
+                        return yaml_.at(n, fmt::format("task '{}' stands here twice", id));
                       d.task.id = std::move(*parsed);
                       return {};
                     }});
@@ -184,11 +228,15 @@ result<void> plan_reader::task(const Node& node) {
                       d.task.prompt = std::move(*text);
                       return {};
                     }});
-  fields.push_back({"after", [&](const Node& n) { after_node.reset(n); return yaml_.texts(n, after); }});
+  fields.push_back({"after", [&](const Node& n) {
+                      after_node.reset(n);
+                      return yaml_.texts(n, after);
+                    }});
   fields.push_back({"base", [&](const Node& n) { return base(n, d.task); }});
   REMORA_CHECK(yaml_.map(node, "a task", fields));
   if (id.empty()) return yaml_.at(node, "a task needs an id");
-  if (node["prompt"] && node["prompt_file"]) return yaml_.at(node, fmt::format("task '{}' has both prompt and prompt_file", id));
+  if (node["prompt"] && node["prompt_file"])
+    return yaml_.at(node, fmt::format("task '{}' has both prompt and prompt_file", id));
   for (const std::string& name : after) {
     auto parsed = task_id::parse(name);
     if (!parsed) return yaml_.at(after_node, parsed.error().what);
@@ -208,7 +256,8 @@ result<void> plan_reader::finish(const Node& node, draft& d) {
   if (t.agent.empty()) return yaml_.at(node, fmt::format("task '{}' needs an agent", t.id.str()));
   const auto known = plan_.agents.find(t.agent);
   if (known == plan_.agents.end())
-    return yaml_.at(node, fmt::format("task '{}' names agent '{}', which 'agents' does not have", t.id.str(), t.agent));
+    return yaml_.at(node, fmt::format("task '{}' names agent '{}', which 'agents' does not have",
+                                      t.id.str(), t.agent));
   REMORA_TRY(const agent::adapter* adapter, agent::find_adapter(known->second.adapter));
   if (!d.first_output_said) t.limits.first_output = adapter->first_output_limit();
   if (!d.soft_said) t.limits.soft = std::min(t.limits.wall / 5, std::chrono::milliseconds(120'000));
@@ -223,7 +272,8 @@ result<void> plan_reader::finish(const Node& node, draft& d) {
 std::vector<field> plan_reader::settings(draft& d) {
   task_plan& t = d.task;
   return {
-      {"agent", [&](const Node& n) -> result<void> {
+      {"agent",
+       [&](const Node& n) -> result<void> {
          if (!n.IsSequence()) return yaml_.text(n, t.agent);
          std::vector<std::string> names;
          REMORA_CHECK(yaml_.texts(n, names));
@@ -234,13 +284,18 @@ std::vector<field> plan_reader::settings(draft& d) {
       {"limits", [&](const Node& n) { return limits(n, d); }},
       {"attempts", [&](const Node& n) { return positive(n, t.limits.attempts, 1000); }},
       {"checkpoint", [&](const Node& n) { return checkpoints(n, d); }},
-      {"session", [&](const Node& n) -> result<void> {
+      {"session",
+       [&](const Node& n) -> result<void> {
          std::string s;
          REMORA_CHECK(yaml_.text(n, s));
-         if (s == "auto") t.session = session_policy::automatic;
-         else if (s == "native") t.session = session_policy::native;
-         else if (s == "fresh") t.session = session_policy::fresh;
-         else return yaml_.at(n, fmt::format("session is 'auto', 'native' or 'fresh', not '{}'", s));
+         if (s == "auto")
+           t.session = session_policy::automatic;
+         else if (s == "native")
+           t.session = session_policy::native;
+         else if (s == "fresh")
+           t.session = session_policy::fresh;
+         else
+           return yaml_.at(n, fmt::format("session is 'auto', 'native' or 'fresh', not '{}'", s));
          return {};
        }},
       {"verify", [&](const Node& n) { return command(n, t.verify); }},
@@ -254,12 +309,21 @@ result<void> plan_reader::limits(const Node& node, draft& d) {
   const std::array fields{
       field{"wall", [&](const Node& n) { return duration(n, l.wall); }},
       field{"idle", [&](const Node& n) { return duration(n, l.idle); }},
-      field{"first_output", [&](const Node& n) { d.first_output_said = true; return duration(n, l.first_output); }},
-      field{"soft", [&](const Node& n) { d.soft_said = true; return duration(n, l.soft); }},
+      field{"first_output",
+            [&](const Node& n) {
+              d.first_output_said = true;
+              return duration(n, l.first_output);
+            }},
+      field{"soft",
+            [&](const Node& n) {
+              d.soft_said = true;
+              return duration(n, l.soft);
+            }},
       field{"grace", [&](const Node& n) { return duration(n, l.grace); }},
       field{"snapshot", [&](const Node& n) { return duration(n, l.snapshot); }},
   };
-  constexpr std::array<std::string_view, 5> later{"turns", "tokens", "cost_usd", "rate_wait", "tool"};
+  constexpr std::array<std::string_view, 5> later{"turns", "tokens", "cost_usd", "rate_wait",
+                                                  "tool"};
   return yaml_.map(node, "'limits'", fields, later);
 }
 
@@ -302,7 +366,8 @@ result<void> plan_reader::command(const Node& node, std::optional<command_spec>&
     if (c.argv.empty() || c.argv.back().empty()) return yaml_.at(n, "the command is empty");
     return {};
   };
-  const std::array fields{field{"run", argv}, field{"timeout", [&](const Node& n) { return duration(n, c.timeout); }}};
+  const std::array fields{field{"run", argv},
+                          field{"timeout", [&](const Node& n) { return duration(n, c.timeout); }}};
   REMORA_CHECK(node.IsMap() ? yaml_.map(node, "a command", fields) : argv(node));
   if (c.argv.empty()) return yaml_.at(node, "a command needs 'run'");
   to = std::move(c);
@@ -311,14 +376,17 @@ result<void> plan_reader::command(const Node& node, std::optional<command_spec>&
 
 result<void> plan_reader::duration(const Node& node, std::chrono::milliseconds& to) {
   REMORA_CHECK(yaml_.scalar(node, to, parse_duration));
-  if (to.count() == 0) return yaml_.at(node, "a duration must be longer than zero; to have no such limit, leave it out");
+  if (to.count() == 0)
+    return yaml_.at(node,
+                    "a duration must be longer than zero; to have no such limit, leave it out");
   return {};
 }
 
 result<void> plan_reader::positive(const Node& node, std::uint32_t& to, std::uint32_t most) {
   std::uint64_t value = 0;
   REMORA_CHECK(yaml_.scalar(node, value, parse_count));
-  if (value == 0 || value > most) return yaml_.at(node, fmt::format("a number from 1 to {} is expected here", most));
+  if (value == 0 || value > most)
+    return yaml_.at(node, fmt::format("a number from 1 to {} is expected here", most));
   to = static_cast<std::uint32_t>(value);
   return {};
 }
@@ -331,8 +399,10 @@ result<plan> parse_plan(std::string_view yaml, const std::filesystem::path& file
   try {
     const Node root = YAML::Load(std::string(yaml));
     REMORA_CHECK(plan_reader(file, p).read(root));
-  } catch (const YAML::Exception& e) {  // of the parser; the reader itself checks before it converts
-    return fail(errc::usage, fmt::format("{}:{}:{}: {}", file.string(), e.mark.line + 1, e.mark.column + 1, e.msg));
+  } catch (
+      const YAML::Exception& e) {  // of the parser; the reader itself checks before it converts
+    return fail(errc::usage, fmt::format("{}:{}:{}: {}", file.string(), e.mark.line + 1,
+                                         e.mark.column + 1, e.msg));
   }
   return p;
 }

@@ -13,8 +13,10 @@ result<void> check_names(const git::repository& repo) {
   for (const char* name : {"remora", "remora-wip"}) {
     REMORA_TRY(const auto branch, repo.read_ref(fmt::format("refs/heads/{}", name)));
     if (branch)
-      return fail(errc::repository, fmt::format("a branch named '{0}' is in the way of remora's branches '{0}/…'; rename it: git branch -m {0} "
-                                                "other-name", name));
+      return fail(errc::repository, fmt::format("a branch named '{0}' is in the way of remora's "
+                                                "branches '{0}/…'; rename it: git branch -m {0} "
+                                                "other-name",
+                                                name));
   }
   return {};
 }
@@ -45,11 +47,14 @@ result<run_preview> preview(const git::repository& repo, const plan& p) {
     }
     const agent::agent_config& a = p.agents.at(t.agent);
     REMORA_TRY(const agent::adapter* adapter, agent::find_adapter(a.adapter));
-    const std::string program = a.command.empty() ? std::string(adapter->default_command()) : a.command.front();
+    const std::string program =
+        a.command.empty() ? std::string(adapter->default_command()) : a.command.front();
     fs::path found = find_program(program, p.repo);
     if (found.empty())
-      return fail(errc::environment, fmt::format("agent '{}': the program '{}' is not there or cannot be run; install it, or set agents.{}.command",
-                                                 a.name, program, a.name));
+      return fail(errc::environment,
+                  fmt::format("agent '{}': the program '{}' is not there or cannot be run; install "
+                              "it, or set agents.{}.command",
+                              a.name, program, a.name));
     view.programs[a.name] = std::move(found);
   }
   if (repo.work_dir()) {

@@ -1,4 +1,5 @@
-// What each task of an interrupted run goes on from: the fold of its journal, held against the refs.
+// What each task of an interrupted run goes on from: the fold of its journal, held against the
+// refs.
 #pragma once
 
 #include <remora/run/fold.hpp>
@@ -12,12 +13,15 @@ struct recovered_task {
   std::vector<std::string> remarks;
 };
 
-/// Brings the checkpoint refs in line with the journal (a prepared one is completed or dropped, a foreign value
-/// is kept aside), then says where the task goes on. Idempotent. Thread: that of `repo`; blocks.
-result<recovered_task> recover_task(git::repository& repo, git::object_writer& objects, const run_id& run, const task_plan& task,
+/// Brings the checkpoint refs in line with the journal (a prepared one is completed or dropped, a
+/// foreign value is kept aside), then says where the task goes on. Idempotent. Thread: that of
+/// `repo`; blocks.
+result<recovered_task> recover_task(git::repository& repo, git::object_writer& objects,
+                                    const run_id& run, const task_plan& task,
                                     const task_fold& fold);
 
 /// A task of a rerun: from the record of another run.
-result<task_start> start_from(git::repository& repo, git::object_writer& objects, const git::oid& record);
+result<task_start> start_from(git::repository& repo, git::object_writer& objects,
+                              const git::oid& record);
 
 }  // namespace remora::run

@@ -15,8 +15,10 @@ std::string text(const json::object& o, std::string_view key) {
   return v && v->is_string() ? std::string(v->get_string()) : std::string();
 }
 
-/// Tasks that succeeded, with their results: in the run itself, or in a rerun of it, however far removed.
-result<std::map<std::string, git::oid>> succeeded_tasks(const git::repository& repo, const recorded_run& old) {
+/// Tasks that succeeded, with their results: in the run itself, or in a rerun of it, however far
+/// removed.
+result<std::map<std::string, git::oid>> succeeded_tasks(const git::repository& repo,
+                                                        const recorded_run& old) {
   std::map<std::string, git::oid> results;
   std::set<std::string> family{old.id};
   const auto collect = [&](const recorded_run& r) -> result<void> {
@@ -41,7 +43,9 @@ result<std::map<std::string, git::oid>> succeeded_tasks(const git::repository& r
 }
 
 /// The newest checkpoint of a task: of this run, else of the reruns of it.
-result<std::optional<checkpoint::record>> newest_checkpoint(const git::repository& repo, checkpoint::store& store, const recorded_run& old,
+result<std::optional<checkpoint::record>> newest_checkpoint(const git::repository& repo,
+                                                            checkpoint::store& store,
+                                                            const recorded_run& old,
                                                             const task_id& task) {
   REMORA_TRY(const run_id id, run_id::parse(old.id));
   REMORA_TRY(auto mine, store.newest(id, task));
@@ -58,9 +62,11 @@ result<std::optional<checkpoint::record>> newest_checkpoint(const git::repositor
 
 }  // namespace
 
-result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old, const std::vector<std::string>& only, run_id id, bool clean) {
+result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old,
+                           const std::vector<std::string>& only, run_id id, bool clean) {
   const json::value* recorded = old.run.if_contains("plan");
-  if (!recorded || !recorded->is_object()) return fail(errc::corrupt, fmt::format("run {} has no plan in its record", old.id));
+  if (!recorded || !recorded->is_object())
+    return fail(errc::corrupt, fmt::format("run {} has no plan in its record", old.id));
   REMORA_TRY(run::plan whole, plan_from_json(recorded->as_object()));
   REMORA_TRY(const auto done, succeeded_tasks(repo, old));
   for (const std::string& name : only)
@@ -82,7 +88,8 @@ result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old,
       t.base = done.at(t.base_task->str()).hex();
       t.base_task.reset();
     } else if (!t.base_task && bases && bases->is_object()) {
-      if (const std::string base = text(bases->as_object(), t.id.str()); !base.empty()) t.base = base;
+      if (const std::string base = text(bases->as_object(), t.id.str()); !base.empty())
+        t.base = base;
     }
     if (!clean) {
       REMORA_TRY(const auto newest, newest_checkpoint(own, store, old, t.id));
@@ -94,11 +101,15 @@ result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old,
     }
     next.plan.tasks.push_back(std::move(t));
   }
-  if (next.plan.tasks.empty()) return fail(errc::no_match, fmt::format("run {}: every task has succeeded; there is nothing to rerun", old.id));
+  if (next.plan.tasks.empty())
+    return fail(errc::no_match,
+                fmt::format("run {}: every task has succeeded; there is nothing to rerun", old.id));
   for (const task_plan& t : next.plan.tasks)
     for (const task_id& before : t.after)
       if (!next.plan.find(before))
-        return fail(errc::usage, fmt::format("task '{}' waits for '{}', which has not succeeded: name it too", t.id.str(), before.str()));
+        return fail(errc::usage,
+                    fmt::format("task '{}' waits for '{}', which has not succeeded: name it too",
+                                t.id.str(), before.str()));
   return next;
 }
 

@@ -11,7 +11,9 @@ namespace {
 namespace json = boost::json;
 
 std::int64_t now_seconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 std::vector<git::tree_entry> values(const std::map<std::string, git::tree_entry>& entries) {
@@ -23,7 +25,8 @@ std::vector<git::tree_entry> values(const std::map<std::string, git::tree_entry>
 result<json::object> parse_object(std::string_view text, std::string_view what) {
   boost::system::error_code ec;
   json::value v = json::parse(text, ec);
-  if (ec || !v.is_object()) return fail(errc::corrupt, fmt::format("{} is not a JSON object", what));
+  if (ec || !v.is_object())
+    return fail(errc::corrupt, fmt::format("{} is not a JSON object", what));
   return std::move(v.get_object());
 }
 
@@ -32,7 +35,8 @@ result<json::object> parse_object(std::string_view text, std::string_view what) 
 run_record_writer::run_record_writer(git::repository& repo, git::object_writer& objects, run_id run)
     : repo_(repo), objects_(objects), run_(std::move(run)) {}
 
-result<void> run_record_writer::start(const json::object& run_json, const plan& p, std::vector<git::oid> parents) {
+result<void> run_record_writer::start(const json::object& run_json, const plan& p,
+                                      std::vector<git::oid> parents) {
   run_json_ = run_json;
   std::vector<git::tree_entry> prompts;
   for (const task_plan& t : p.tasks) {
@@ -41,7 +45,8 @@ result<void> run_record_writer::start(const json::object& run_json, const plan& 
   }
   REMORA_TRY(const git::oid tree, objects_.tree(std::move(prompts)));
   top_["prompts"] = {"prompts", tree, git::mode::directory};
-  return commit(fmt::format("remora: run {} started ({} tasks)", run_.str(), p.tasks.size()), std::move(parents));
+  return commit(fmt::format("remora: run {} started ({} tasks)", run_.str(), p.tasks.size()),
+                std::move(parents));
 }
 
 result<void> run_record_writer::open() {
@@ -58,7 +63,8 @@ result<void> run_record_writer::open() {
   return {};
 }
 
-result<void> run_record_writer::task_ended(const task_id& task, const json::object& payload, const std::optional<git::oid>& record,
+result<void> run_record_writer::task_ended(const task_id& task, const json::object& payload,
+                                           const std::optional<git::oid>& record,
                                            const std::optional<git::oid>& result) {
   std::vector<git::tree_entry> entries;
   REMORA_TRY(const git::oid text, objects_.blob(json::serialize(payload) + "\n"));
@@ -67,7 +73,9 @@ result<void> run_record_writer::task_ended(const task_id& task, const json::obje
     REMORA_TRY(const checkpoint::record r, checkpoint::read_record(repo_, *record));
     REMORA_TRY(auto mind, repo_.read_tree(r.mind));
     for (git::tree_entry& e : mind)
-      if (e.name == "state.json" || e.name == "prompt.md" || e.name == "transcript" || e.name == "result") entries.push_back(std::move(e));
+      if (e.name == "state.json" || e.name == "prompt.md" || e.name == "transcript" ||
+          e.name == "result")
+        entries.push_back(std::move(e));
   }
   REMORA_TRY(const git::oid tree, objects_.tree(std::move(entries)));
   tasks_[task.str()] = {task.str(), tree, git::mode::directory};
@@ -76,8 +84,10 @@ result<void> run_record_writer::task_ended(const task_id& task, const json::obje
   std::vector<git::oid> parents;
   if (result) parents.push_back(*result);
   const json::value* outcome = payload.if_contains("outcome");
-  return commit(fmt::format("remora: {} {}", task.str(), outcome && outcome->is_string() ? std::string(outcome->get_string()) : "ended"),
-                std::move(parents));
+  return commit(
+      fmt::format("remora: {} {}", task.str(),
+                  outcome && outcome->is_string() ? std::string(outcome->get_string()) : "ended"),
+      std::move(parents));
 }
 
 result<void> run_record_writer::finish(const json::object& ended, std::string_view journal) {
@@ -95,8 +105,10 @@ result<void> run_record_writer::commit(const std::string& subject, std::vector<g
   std::vector<git::oid> unique;
   for (const git::oid& p : parents)
     if (std::ranges::find(unique, p) == unique.end()) unique.push_back(p);
-  const std::string message = fmt::format("{}\n\nRemora-Run: {}\nRemora-Format: 1\n", subject, run_.str());
-  REMORA_TRY(const git::oid id, objects_.commit(tree, unique, git::remora_signature(now_seconds()), message));
+  const std::string message =
+      fmt::format("{}\n\nRemora-Run: {}\nRemora-Format: 1\n", subject, run_.str());
+  REMORA_TRY(const git::oid id,
+             objects_.commit(tree, unique, git::remora_signature(now_seconds()), message));
   REMORA_CHECK(objects_.barrier());
   REMORA_CHECK(repo_.swap_ref(checkpoint::run_ref(run_), tip_, id));
   tip_ = id;
@@ -105,21 +117,27 @@ result<void> run_record_writer::commit(const std::string& subject, std::vector<g
 
 result<recorded_run> read_run(const git::repository& repo, const run_id& run) {
   REMORA_TRY(const auto tip, repo.read_ref(checkpoint::run_ref(run)));
-  if (!tip) return fail(errc::no_match, fmt::format("no run {} is recorded in this repository", run.str()));
+  if (!tip)
+    return fail(errc::no_match, fmt::format("no run {} is recorded in this repository", run.str()));
   recorded_run r{.id = run.str(), .tip = *tip, .run = {}, .tasks = {}};
   REMORA_TRY(const git::commit_info commit, repo.read_commit(*tip));
   REMORA_TRY(const auto text, repo.read_path(commit.tree, "run.json"));
-  if (!text) return fail(errc::corrupt, fmt::format("{} holds no run.json", checkpoint::run_ref(run)));
+  if (!text)
+    return fail(errc::corrupt, fmt::format("{} holds no run.json", checkpoint::run_ref(run)));
   REMORA_TRY(r.run, parse_object(*text, "run.json of " + run.str()));
   const json::value* schema = r.run.if_contains("schema");
   if (!schema || !schema->is_string() || schema->get_string() != run_schema)
-    return fail(errc::unsupported, fmt::format("run {} was recorded by another version of remora: this one reads {}", run.str(), run_schema));
+    return fail(errc::unsupported,
+                fmt::format("run {} was recorded by another version of remora: this one reads {}",
+                            run.str(), run_schema));
   REMORA_TRY(const auto tasks, repo.find(commit.tree, "tasks"));
   if (!tasks) return r;
   REMORA_TRY(const auto entries, repo.read_tree(tasks->id));
   for (const git::tree_entry& e : entries) {
     REMORA_TRY(const auto task, repo.read_path(e.id, "task.json"));
-    if (!task) return fail(errc::corrupt, fmt::format("tasks/{}/task.json is not in run {}", e.name, run.str()));
+    if (!task)
+      return fail(errc::corrupt,
+                  fmt::format("tasks/{}/task.json is not in run {}", e.name, run.str()));
     REMORA_TRY(r.tasks[e.name], parse_object(*task, "task.json of " + e.name));
   }
   return r;
@@ -130,12 +148,14 @@ result<std::vector<run_id>> recorded_runs(const git::repository& repo) {
   REMORA_TRY(const auto refs, repo.list_refs(std::string(prefix)));
   std::vector<run_id> runs;
   for (const git::ref_info& ref : refs)
-    if (auto id = run_id::parse(std::string_view(ref.name).substr(prefix.size()))) runs.push_back(std::move(*id));
+    if (auto id = run_id::parse(std::string_view(ref.name).substr(prefix.size())))
+      runs.push_back(std::move(*id));
   std::ranges::sort(runs, std::greater<>());
   return runs;
 }
 
-result<std::optional<std::string>> read_task_file(const git::repository& repo, const recorded_run& run, std::string_view task,
+result<std::optional<std::string>> read_task_file(const git::repository& repo,
+                                                  const recorded_run& run, std::string_view task,
                                                   std::string_view name) {
   REMORA_TRY(const git::commit_info commit, repo.read_commit(run.tip));
   return repo.read_path(commit.tree, fmt::format("tasks/{}/{}", task, name));

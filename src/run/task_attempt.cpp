@@ -24,7 +24,8 @@ std::string random_fence() {
   return fence;
 }
 
-/// What the journal keeps of an event: decisions and turns, not streamed pieces; long texts are in the transcript.
+/// What the journal keeps of an event: decisions and turns, not streamed pieces; long texts are in
+/// the transcript.
 bool is_turn_level(const agent::event& e) {
   if (const auto* m = std::get_if<agent::message>(&e)) return !m->delta;
   if (const auto* r = std::get_if<agent::reasoning>(&e)) return !r->delta;
@@ -81,11 +82,12 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
     post(supervise::spawn_failed{ready.error().what});
     co_return;
   }
-  const sequence intent = run_.tell("attempt_started", about({{"agent", agent_.name},
-                                                              {"adapter", agent_.adapter},
-                                                              {"prompt_bytes", prompt_.size()},
-                                                              {"native_session", request.session_id},
-                                                              {"continues", record_.has_value()}}));
+  const sequence intent =
+      run_.tell("attempt_started", about({{"agent", agent_.name},
+                                          {"adapter", agent_.adapter},
+                                          {"prompt_bytes", prompt_.size()},
+                                          {"native_session", request.session_id},
+                                          {"continues", record_.has_value()}}));
   auto durable = co_await run_.log->durable(intent);
   if (!durable) {
     run_.broken(durable.error());
@@ -99,7 +101,9 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   }
   child_ = std::move(*child);
   parser_ = adapter_.make_parser();
-  run_.tell("attempt_running", about({{"pid", child_->who().pid}, {"start_ticks", child_->who().start_ticks}, {"boot", child_->who().boot}}));
+  run_.tell("attempt_running", about({{"pid", child_->who().pid},
+                                      {"start_ticks", child_->who().start_ticks},
+                                      {"boot", child_->who().boot}}));
   phase("running");
   if (!launch.stdin_bytes.empty()) child_->write_stdin(launch.stdin_bytes);
   if (!launch.keep_stdin_open) child_->close_stdin();
@@ -121,7 +125,9 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
   next.task_prompt = task_.prompt;
   next.rules = run_.what.rules;
   next.attempt = attempt_.value() + 1;
-  next.last = mind_.attempts().empty() || !mind_.attempts().back().ended_with ? last_outcome_ : *mind_.attempts().back().ended_with;
+  next.last = mind_.attempts().empty() || !mind_.attempts().back().ended_with
+                  ? last_outcome_
+                  : *mind_.attempts().back().ended_with;
   next.wall = task_.limits.wall;
   next.mind = &mind_;
   next.ref = fmt::format("remora-wip/{}/{}", run_.id.str(), task_.id.str());
@@ -136,9 +142,11 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
     files = *read;
   }
   if (!files.is_zero()) {
-    const auto changes = co_await io::run_on(worker_->pool, changes_since, worker_, start_.base, files, diff_in_prompt);
+    const auto changes = co_await io::run_on(worker_->pool, changes_since, worker_, start_.base,
+                                             files, diff_in_prompt);
     if (!changes) co_return changes.error();
-    for (const git::changed_file& f : changes->summary.files) next.changed.push_back({f.path, f.status, f.insertions, f.deletions});
+    for (const git::changed_file& f : changes->summary.files)
+      next.changed.push_back({f.path, f.status, f.insertions, f.deletions});
     next.diff = changes->patch.text;
     next.diff_truncated = changes->patch.truncated;
   }
@@ -187,8 +195,10 @@ void task_runner::on_output(std::string_view bytes, bool err) {
   feed(supervise::output());
   const auto line = [&](std::string_view text) {
     std::vector<agent::event> events;
-    if (err) parser_->err_line(text, events);
-    else parser_->out_line(text, events);
+    if (err)
+      parser_->err_line(text, events);
+    else
+      parser_->out_line(text, events);
     for (const agent::event& e : events) on_event(e);
   };
   if (err) {
@@ -197,7 +207,8 @@ void task_runner::on_output(std::string_view bytes, bool err) {
     return;
   }
   out_bytes_ += bytes.size();
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - attempt_began_);
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - attempt_began_);
   times_ += fmt::format("{} {}\n", ms.count(), out_bytes_);
   out_lines_.feed(bytes, line);
   if (parser_->wants_stdin_closed() && child_) child_->close_stdin();
@@ -206,8 +217,10 @@ void task_runner::on_output(std::string_view bytes, bool err) {
 void task_runner::on_event(const agent::event& e) {
   mind_.apply(e);
   if (is_turn_level(e)) run_.tell("agent_event", about({{"event", shortened(e)}}));
-  if (const auto* call = std::get_if<agent::tool_call>(&e); call && call->mutates) mutating_.insert(call->id);
-  if (const auto* done = std::get_if<agent::tool_result>(&e); done && mutating_.erase(done->id) > 0) feed(supervise::mutated());
+  if (const auto* call = std::get_if<agent::tool_call>(&e); call && call->mutates)
+    mutating_.insert(call->id);
+  if (const auto* done = std::get_if<agent::tool_result>(&e); done && mutating_.erase(done->id) > 0)
+    feed(supervise::mutated());
   if (std::holds_alternative<agent::turn_ended>(e)) feed(supervise::turn_ended());
 }
 

@@ -14,8 +14,8 @@ namespace {
 constexpr std::size_t text_shown = 16u << 10;
 constexpr std::size_t result_shown = 16u << 10;
 
-result<void> record_task(run_record_writer* recorder, task_id task, json::object payload, std::optional<git::oid> record,
-                         std::optional<git::oid> commit) {
+result<void> record_task(run_record_writer* recorder, task_id task, json::object payload,
+                         std::optional<git::oid> record, std::optional<git::oid> commit) {
   return recorder->task_ended(task, payload, record, commit);
 }
 
@@ -30,8 +30,9 @@ json::array omissions(const std::vector<git::omission>& list) {
 }
 
 json::object usage_json(const agent::usage& u) {
-  return {{"input_tokens", u.input_tokens},       {"output_tokens", u.output_tokens},       {"cached_tokens", u.cached_tokens},
-          {"reasoning_tokens", u.reasoning_tokens}, {"cost_usd", u.cost_usd}, {"estimated", u.estimated}};
+  return {{"input_tokens", u.input_tokens},   {"output_tokens", u.output_tokens},
+          {"cached_tokens", u.cached_tokens}, {"reasoning_tokens", u.reasoning_tokens},
+          {"cost_usd", u.cost_usd},           {"estimated", u.estimated}};
 }
 
 }  // namespace
@@ -39,7 +40,8 @@ json::object usage_json(const agent::usage& u) {
 asio::awaitable<void> task_runner::verify() {
   phase("verifying");
   const command_spec& command = *task_.verify;
-  process::spawn_spec spec = child_spec(fmt::format("{}.verify.{}", task_.id.str(), attempt_.value()), agent_.pass_env);
+  process::spawn_spec spec =
+      child_spec(fmt::format("{}.verify.{}", task_.id.str(), attempt_.value()), agent_.pass_env);
   auto ran = co_await commands_.run(command, std::move(spec));
   agent::verification v;
   v.command = command.shown();
@@ -61,28 +63,40 @@ asio::awaitable<void> task_runner::publish() {
   auto done = co_await publish_steps();
   if (done) {
     post(supervise::published());
-    if (!start_.published.is_zero())  // no machine led here: the attempt had ended before our predecessor died
-      finished_ = supervise::finish{supervise::task_outcome::succeeded, {agent::verdict::completed, {}, {}}};
+    if (!start_.published
+             .is_zero())  // no machine led here: the attempt had ended before our predecessor died
+      finished_ = supervise::finish{supervise::task_outcome::succeeded,
+                                    {agent::verdict::completed, {}, {}}};
     co_return;
   }
-  warn(fmt::format("the result could not be published: {}; the checkpoint is kept", done.error().what));
+  warn(fmt::format("the result could not be published: {}; the checkpoint is kept",
+                   done.error().what));
   post(supervise::publish_failed{done.error().what});
   if (!start_.published.is_zero())
-    finished_ = supervise::finish{supervise::task_outcome::interrupted, {agent::verdict::interrupted, {}, done.error().what}};
+    finished_ = supervise::finish{supervise::task_outcome::interrupted,
+                                  {agent::verdict::interrupted, {}, done.error().what}};
 }
 
 /// Result durable → journal durable → run's record durable → checkpoint deleted → slot freed (X5).
 asio::awaitable<result<void>> task_runner::publish_steps() {
   if (!record_) co_return fail(errc::corrupt, "there is no checkpoint to make a result of");
-  result_request request{.run = run_.id, .task = task_.id, .title = task_.title, .record = *record_, .base = start_.base,
-                         .branch = branch(), .rules = {.max_file_bytes = run_.what.result_max_file_bytes}};
+  result_request request{.run = run_.id,
+                         .task = task_.id,
+                         .title = task_.title,
+                         .record = *record_,
+                         .base = start_.base,
+                         .branch = branch(),
+                         .rules = {.max_file_bytes = run_.what.result_max_file_bytes}};
   auto made = co_await io::run_on(worker_->pool, publish_result, worker_, std::move(request));
   if (!made) co_return made.error();
   made_ = std::move(*made);
   result_commit_ = made_->commit;
   const bool whole = made_->whole;
-  if (!whole) warn(fmt::format("the checkpoint is kept: it holds {} paths that the result does not", made_->left_out.size()));
-  const sequence told = run_.tell("result_published", about({{"commit", result_commit_.hex()}, {"whole", whole}}));
+  if (!whole)
+    warn(fmt::format("the checkpoint is kept: it holds {} paths that the result does not",
+                     made_->left_out.size()));
+  const sequence told =
+      run_.tell("result_published", about({{"commit", result_commit_.hex()}, {"whole", whole}}));
   auto durable = co_await run_.log->durable(told);
   if (!durable) {
     run_.broken(durable.error());
@@ -91,7 +105,8 @@ asio::awaitable<result<void>> task_runner::publish_steps() {
   agent::outcome last{agent::verdict::completed, last_outcome_.detail, last_outcome_.text};
   ended_ = ended_payload(supervise::task_outcome::succeeded, last);
   git_worker* keeper = run_.workers.front().get();
-  auto recorded = co_await io::run_on(keeper->pool, record_task, run_.recorder.get(), task_.id, ended_, record_, std::optional(result_commit_));
+  auto recorded = co_await io::run_on(keeper->pool, record_task, run_.recorder.get(), task_.id,
+                                      ended_, record_, std::optional(result_commit_));
   if (!recorded) co_return recorded.error();
   co_return co_await prune_published(whole);
 }
@@ -102,7 +117,8 @@ asio::awaitable<result<void>> task_runner::prune_published(bool whole) {
     if (!removed) warn(fmt::format("the checkpoint stays: {}", removed.error().what));
   }
   const auto old = run_.fold.started.if_contains("continues");
-  if (whole && old && !start_.same_run && start_.record) {  // a rerun: success also ends the old run's checkpoint
+  if (whole && old && !start_.same_run &&
+      start_.record) {  // a rerun: success also ends the old run's checkpoint
     auto removed = co_await io::run_on(worker_->pool, remove_checkpoint, worker_, *start_.record);
     if (!removed) warn(fmt::format("the old run's checkpoint stays: {}", removed.error().what));
   }
@@ -116,23 +132,31 @@ asio::awaitable<void> task_runner::finish(supervise::finish f) {
     ended_ = ended_payload(f.outcome, f.last);
     if (!goes_on) {
       git_worker* keeper = run_.workers.front().get();
-      auto recorded = co_await io::run_on(keeper->pool, record_task, run_.recorder.get(), task_.id, ended_, record_, std::optional<git::oid>());
-      if (!recorded) warn(fmt::format("the task's end could not be recorded: {}", recorded.error().what));
+      auto recorded = co_await io::run_on(keeper->pool, record_task, run_.recorder.get(), task_.id,
+                                          ended_, record_, std::optional<git::oid>());
+      if (!recorded)
+        warn(fmt::format("the task's end could not be recorded: {}", recorded.error().what));
     }
   }
   const keep_policy keep = run_.what.workspace.keep;
-  const bool keep_slot = goes_on || keep == keep_policy::always || (keep == keep_policy::failed && !succeeded);
+  const bool keep_slot =
+      goes_on || keep == keep_policy::always || (keep == keep_policy::failed && !succeeded);
   const bool saved = succeeded || record_;
   if (!start_.slot.empty() && !keep_slot && saved) {
-    auto removed = co_await io::run_on(worker_->pool, remove_slot, worker_, std::filesystem::path(start_.slot));
-    if (!removed) warn(fmt::format("the worktree {} stays: {}", start_.slot, removed.error().what));
-    else run_.tell("slot_freed", about({{"slot", start_.slot}}));
+    auto removed = co_await io::run_on(worker_->pool, remove_slot, worker_,
+                                       std::filesystem::path(start_.slot));
+    if (!removed)
+      warn(fmt::format("the worktree {} stays: {}", start_.slot, removed.error().what));
+    else
+      run_.tell("slot_freed", about({{"slot", start_.slot}}));
   }
   run_.tell("task_ended", ended_);
 }
 
-json::object task_runner::ended_payload(supervise::task_outcome outcome, const agent::outcome& last) {
-  const auto lasted = std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - began_);
+json::object task_runner::ended_payload(supervise::task_outcome outcome,
+                                        const agent::outcome& last) {
+  const auto lasted =
+      std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - began_);
   json::object o{{"task", task_.id.str()},
                  {"outcome", supervise::name(outcome)},
                  {"verdict", agent::name(last.verdict)},
@@ -144,7 +168,9 @@ json::object task_runner::ended_payload(supervise::task_outcome outcome, const a
                  {"commit", made_ ? json::value(made_->commit.hex()) : json::value(nullptr)},
                  {"checkpoint", number_.value()},
                  {"record", record_ ? json::value(record_->hex()) : json::value(nullptr)},
-                 {"verified", task_.verify ? json::value(mind_.last_verification() && mind_.last_verification()->ok) : json::value(nullptr)},
+                 {"verified", task_.verify ? json::value(mind_.last_verification() &&
+                                                         mind_.last_verification()->ok)
+                                           : json::value(nullptr)},
                  {"text", to_utf8(tail_bytes(mind_.last_message(), text_shown))},
                  {"why", last.text},
                  {"result", to_utf8(read_agent_file(run_.layout.result(task_.id), result_shown))},
@@ -156,7 +182,11 @@ json::object task_runner::ended_payload(supervise::task_outcome outcome, const a
     o["head_moved"] = made_->head_moved;
     o["checkpoint_kept"] = !made_->whole;
     o["refs"] = json::array(made_->refs.begin(), made_->refs.end());
-    o["files"] = json::object{{"added", c.added}, {"modified", c.modified}, {"deleted", c.deleted}, {"insertions", c.insertions}, {"deletions", c.deletions}};
+    o["files"] = json::object{{"added", c.added},
+                              {"modified", c.modified},
+                              {"deleted", c.deleted},
+                              {"insertions", c.insertions},
+                              {"deletions", c.deletions}};
   }
   return o;
 }

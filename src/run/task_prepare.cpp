@@ -43,8 +43,10 @@ asio::awaitable<result<void>> task_runner::lend_slot() {
   request.record = record_;
   request.same_run = start_.same_run || attempt_.value() > start_.made;
   request.copy_from = run_.checkout;
-  if (run_.what.workspace.copy) request.copy = *run_.what.workspace.copy;
-  else if (!run_.checkout.empty()) request.copy = git::worktree_include(run_.checkout);
+  if (run_.what.workspace.copy)
+    request.copy = *run_.what.workspace.copy;
+  else if (!run_.checkout.empty())
+    request.copy = git::worktree_include(run_.checkout);
   request.rules.include = task_.include;
   request.rules.branch = branch();
 
@@ -52,9 +54,11 @@ asio::awaitable<result<void>> task_runner::lend_slot() {
     auto settled = co_await settle_orphan();
     if (!settled) co_return settled.error();
   }
-  auto made = co_await io::run_on(worker_->pool, make_slot, worker_, request, stop_work_.get_token());
+  auto made =
+      co_await io::run_on(worker_->pool, make_slot, worker_, request, stop_work_.get_token());
   if (!made && !request.reuse.empty() && made.error().is(errc::vanished)) {
-    warn(fmt::format("{}; the task goes on in a new worktree from its last checkpoint", made.error().what));
+    warn(fmt::format("{}; the task goes on in a new worktree from its last checkpoint",
+                     made.error().what));
     request.reuse.clear();
     made = co_await io::run_on(worker_->pool, make_slot, worker_, request, stop_work_.get_token());
   }
@@ -71,7 +75,9 @@ asio::awaitable<result<void>> task_runner::lend_slot() {
     last.reason = "orphaned";
     last.final = true;
     auto saved = co_await save_once(last);
-    if (!saved) warn(fmt::format("the work of attempt {} could not be saved: {}", attempt_.value(), saved.error().what));
+    if (!saved)
+      warn(fmt::format("the work of attempt {} could not be saved: {}", attempt_.value(),
+                       saved.error().what));
     supervise::end_attempt end;
     end.outcome.verdict = agent::verdict::orphaned;
     end.counted = false;
@@ -81,24 +87,28 @@ asio::awaitable<result<void>> task_runner::lend_slot() {
   co_return result<void>();
 }
 
-/// Waits until nobody of the attempt that our predecessor left is alive, then folds its output again: the
-/// state after any crash is the fold of `out`.
+/// Waits until nobody of the attempt that our predecessor left is alive, then folds its output
+/// again: the state after any crash is the fold of `out`.
 asio::awaitable<result<void>> task_runner::settle_orphan() {
-  const auto dir = run_.layout.attempt(fmt::format("{}.{}", task_.id.str(), start_.orphaned->value()));
+  const auto dir =
+      run_.layout.attempt(fmt::format("{}.{}", task_.id.str(), start_.orphaned->value()));
   const time_point until = run_.time.now() + longest_orphan_wait;
   for (;;) {
     const auto remains = process::inspect_attempt(dir);
     if (!remains || !remains->alive) break;
     if (run_.time.now() > until) {
       start_.slot.clear();  // nobody may share a worktree with it
-      warn(fmt::format("processes of attempt {} are still alive; the task goes on in a new worktree", start_.orphaned->value()));
+      warn(
+          fmt::format("processes of attempt {} are still alive; the task goes on in a new worktree",
+                      start_.orphaned->value()));
       break;
     }
     co_await io::pause(orphan_poll);
   }
   attempt_ = *start_.orphaned;
   if (record_) {
-    const auto sizes = co_await io::run_on(worker_->pool, saved_transcript, worker_, *record_, attempt_);
+    const auto sizes =
+        co_await io::run_on(worker_->pool, saved_transcript, worker_, *record_, attempt_);
     if (!sizes) co_return sizes.error();
     out_saved_ = sizes->out;
     err_saved_ = sizes->err;
@@ -117,8 +127,10 @@ asio::awaitable<result<void>> task_runner::settle_orphan() {
     (err ? err_bytes_ : out_bytes_) = bytes->size();
     (err ? err_lines_ : out_lines_).feed(*bytes, [&](std::string_view line) {
       std::vector<agent::event> events;
-      if (err) parser_->err_line(line, events);
-      else parser_->out_line(line, events);
+      if (err)
+        parser_->err_line(line, events);
+      else
+        parser_->out_line(line, events);
       for (const agent::event& e : events) mind_.apply(e);
     });
   }
@@ -133,11 +145,13 @@ asio::awaitable<result<void>> task_runner::set_up() {
   auto ran = co_await commands_.run(command, std::move(spec));
   if (!ran) co_return within("workspace.setup", ran.error());
   if (!ran->ok)
-    co_return fail(errc::environment, fmt::format("workspace.setup '{}' {}: {}", command.shown(), ran->text(command), ran->output));
+    co_return fail(errc::environment, fmt::format("workspace.setup '{}' {}: {}", command.shown(),
+                                                  ran->text(command), ran->output));
   co_return result<void>();
 }
 
-process::spawn_spec task_runner::child_spec(const std::string& name, const std::vector<std::string>& pass_env) const {
+process::spawn_spec task_runner::child_spec(const std::string& name,
+                                            const std::vector<std::string>& pass_env) const {
   process::spawn_spec spec;
   spec.environment = pass(pass_env);
   add_git_settings(spec.environment);

@@ -20,7 +20,9 @@ struct overloaded : F... {
   using F::operator()...;
 };
 
-std::uint64_t jitter_seed(const run_id& run, const task_id& task) { return std::hash<std::string>{}(run.str() + task.str()); }
+std::uint64_t jitter_seed(const run_id& run, const task_id& task) {
+  return std::hash<std::string>{}(run.str() + task.str());
+}
 
 agent::state fresh_mind(const run_context& run, const task_plan& task) {
   return agent::state(run.id.str(), task.id.str(), task.prompt);
@@ -28,7 +30,8 @@ agent::state fresh_mind(const run_context& run, const task_plan& task) {
 
 }  // namespace
 
-task_runner::task_runner(run_context& run, const task_plan& task, task_start start, git_worker* worker)
+task_runner::task_runner(run_context& run, const task_plan& task, task_start start,
+                         git_worker* worker)
     : run_(run),
       task_(task),
       agent_(run.what.agents.at(task.agent)),
@@ -50,7 +53,8 @@ task_runner::task_runner(run_context& run, const task_plan& task, task_start sta
 
 asio::awaitable<supervise::task_outcome> task_runner::run() {
   began_ = run_.time.now();
-  run_.tell("task_started", about({{"base", start_.base.hex()}, {"branch", branch()}, {"agent", task_.agent}}));
+  run_.tell("task_started",
+            about({{"base", start_.base.hex()}, {"branch", branch()}, {"agent", task_.agent}}));
   if (!start_.published.is_zero()) {
     work_.spawn("publish", publish());
   } else {
@@ -58,8 +62,10 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
   }
   while (!finished_) {
     const message m = co_await inbox_.next();
-    if (const auto* fact = std::get_if<supervise::fact>(&m)) feed(*fact);
-    else on_child(std::get<process::child_event>(m));
+    if (const auto* fact = std::get_if<supervise::fact>(&m))
+      feed(*fact);
+    else
+      on_child(std::get<process::child_event>(m));
   }
   wake_.set(std::nullopt);
   stop_work_.request_stop();
@@ -72,7 +78,9 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
   co_return finished_->outcome;
 }
 
-void task_runner::stop(supervise::stop_kind kind, bool insist) { post(supervise::stop{kind, insist}); }
+void task_runner::stop(supervise::stop_kind kind, bool insist) {
+  post(supervise::stop{kind, insist});
+}
 
 void task_runner::feed(const supervise::fact& f) {
   const supervise::step next = machine_.on(f, run_.time.now());
@@ -81,31 +89,45 @@ void task_runner::feed(const supervise::fact& f) {
 }
 
 void task_runner::perform(const supervise::action& a) {
-  std::visit(overloaded{
-                 [&](const supervise::prepare&) { work_.spawn("prepare", prepare()); },
-                 [&](const supervise::spawn& s) { work_.spawn("spawn", spawn(s.attempt)); },
-                 [&](const supervise::freeze&) { if (child_) child_->freeze(); },
-                 [&](const supervise::thaw&) { if (child_) child_->thaw(); },
-                 [&](const supervise::send_signal&) { if (child_) child_->signal(adapter_.first_signal()); },
-                 [&](const supervise::kill&) { if (child_) child_->kill(); },
-                 [&](const supervise::save& s) { enqueue(s); },
-                 [&](const supervise::quarantine&) {
-                   run_.tell("slot_quarantined", about({{"slot", where_->tree.root.string()}}));
-                   warn(fmt::format("{} is not used again: processes of its agent could not be ended", where_->tree.root.string()));
-                   start_.slot.clear();
-                 },
-                 [&](const supervise::end_attempt& e) { end_attempt(e); },
-                 [&](const supervise::back_off&) { phase("backoff"); },
-                 [&](const supervise::verify&) { work_.spawn("verify", verify()); },
-                 [&](const supervise::publish&) { work_.spawn("publish", publish()); },
-                 [&](const supervise::finish& f) { finished_ = f; },
-             },
-             a);
+  std::visit(
+      overloaded{
+          [&](const supervise::prepare&) { work_.spawn("prepare", prepare()); },
+          [&](const supervise::spawn& s) { work_.spawn("spawn", spawn(s.attempt)); },
+          [&](const supervise::freeze&) {
+            if (child_) child_->freeze();
+          },
+          [&](const supervise::thaw&) {
+            if (child_) child_->thaw();
+          },
+          [&](const supervise::send_signal&) {
+            if (child_) child_->signal(adapter_.first_signal());
+          },
+          [&](const supervise::kill&) {
+            if (child_) child_->kill();
+          },
+          [&](const supervise::save& s) { enqueue(s); },
+          [&](const supervise::quarantine&) {
+            run_.tell("slot_quarantined", about({{"slot", where_->tree.root.string()}}));
+            warn(fmt::format("{} is not used again: processes of its agent could not be ended",
+                             where_->tree.root.string()));
+            start_.slot.clear();
+          },
+          [&](const supervise::end_attempt& e) { end_attempt(e); },
+          [&](const supervise::back_off&) { phase("backoff"); },
+          [&](const supervise::verify&) { work_.spawn("verify", verify()); },
+          [&](const supervise::publish&) { work_.spawn("publish", publish()); },
+          [&](const supervise::finish& f) { finished_ = f; },
+      },
+      a);
 }
 
-void task_runner::phase(std::string_view name) { run_.tell("task_phase", about({{"phase", name}})); }
+void task_runner::phase(std::string_view name) {
+  run_.tell("task_phase", about({{"phase", name}}));
+}
 
-void task_runner::warn(std::string text) { run_.tell("warning", about({{"text", std::move(text)}})); }
+void task_runner::warn(std::string text) {
+  run_.tell("warning", about({{"text", std::move(text)}}));
+}
 
 json::object task_runner::about(json::object payload) const {
   payload["task"] = task_.id.str();
@@ -115,7 +137,8 @@ json::object task_runner::about(json::object payload) const {
 
 void task_runner::end_attempt(const supervise::end_attempt& e) {
   last_outcome_ = e.outcome;
-  const auto lasted = std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - attempt_began_);
+  const auto lasted =
+      std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - attempt_began_);
   mind_.end_attempt(e.outcome, run_.time.wall());
   run_.tell("attempt_ended", about({{"verdict", agent::name(e.outcome.verdict)},
                                     {"detail", e.outcome.detail},
@@ -126,11 +149,13 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
   parser_.reset();
 }
 
-std::string task_runner::branch() const { return checkpoint::task_branch(run_.id, task_.id); }
+std::string task_runner::branch() const {
+  return checkpoint::task_branch(run_.id, task_.id);
+}
 
 std::string read_agent_file(const std::filesystem::path& path, std::size_t limit) {
   const auto fd = open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  struct stat st {};
+  struct stat st{};
   if (!fd || ::fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return {};
   const auto size = static_cast<std::size_t>(st.st_size);
   if (size > limit) ::lseek(fd->get(), static_cast<off_t>(size - limit), SEEK_SET);

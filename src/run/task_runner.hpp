@@ -1,6 +1,6 @@
-// The interpreter of one task: feeds the pure machine with facts and performs its actions. It decides
-// nothing. Everything slow is a coroutine of its group that posts a fact when it is done; the loop itself
-// awaits nothing but its inbox. Thread: the loop's.
+// The interpreter of one task: feeds the pure machine with facts and performs its actions. It
+// decides nothing. Everything slow is a coroutine of its group that posts a fact when it is done;
+// the loop itself awaits nothing but its inbox. Thread: the loop's.
 #pragma once
 
 #include <deque>
@@ -23,12 +23,12 @@ namespace remora::run {
 /// What a task goes on from. A fresh one: only `base`.
 struct task_start {
   git::oid base;
-  std::optional<git::oid> record;      ///< the newest checkpoint's record
-  checkpoint_no number;                ///< its number; 0: none
-  bool same_run = false;               ///< `record` is of this run
-  std::string slot;                    ///< to go on in, in place; empty: a new one
-  std::uint32_t counted = 0, made = 0; ///< attempts so far
-  bool changed = false;                ///< the checkpoint differs from the base
+  std::optional<git::oid> record;       ///< the newest checkpoint's record
+  checkpoint_no number;                 ///< its number; 0: none
+  bool same_run = false;                ///< `record` is of this run
+  std::string slot;                     ///< to go on in, in place; empty: a new one
+  std::uint32_t counted = 0, made = 0;  ///< attempts so far
+  bool changed = false;                 ///< the checkpoint differs from the base
   std::optional<agent::state> mind;
   std::optional<attempt_no> orphaned;  ///< it was running when our predecessor died
   git::oid published;                  ///< its result is durable already; only the pruning is left
@@ -61,7 +61,8 @@ class task_runner {
   boost::asio::awaitable<result<void>> lend_slot();
   boost::asio::awaitable<result<void>> set_up();
   boost::asio::awaitable<result<void>> settle_orphan();
-  process::spawn_spec child_spec(const std::string& name, const std::vector<std::string>& pass_env) const;
+  process::spawn_spec child_spec(const std::string& name,
+                                 const std::vector<std::string>& pass_env) const;
 
   // task_attempt.cpp: the agent
   boost::asio::awaitable<void> spawn(std::uint32_t number);
@@ -119,7 +120,8 @@ class task_runner {
   std::uint64_t out_bytes_ = 0, err_bytes_ = 0;
   std::string times_;
   std::set<std::string> mutating_;  ///< open tool calls that mutate
-  std::optional<exit_status> exit_; ///< told by the host, not yet by us: its last output is still to come
+  std::optional<exit_status>
+      exit_;  ///< told by the host, not yet by us: its last output is still to come
   io::deadline drain_;
   agent::outcome last_outcome_;
   command_runner commands_;
@@ -142,8 +144,8 @@ class task_runner {
   boost::json::object ended_;
 };
 
-/// What an agent left in a file of ours: it may have put anything there. Regular files only, the last
-/// `limit` bytes; empty where there is none.
+/// What an agent left in a file of ours: it may have put anything there. Regular files only, the
+/// last `limit` bytes; empty where there is none.
 std::string read_agent_file(const std::filesystem::path& path, std::size_t limit);
 
 }  // namespace remora::run

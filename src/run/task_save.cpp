@@ -34,7 +34,8 @@ asio::awaitable<void> task_runner::save_all() {
       if (saved->changed) post(supervise::worktree_changed());
       continue;
     }
-    warn(fmt::format("checkpoint ({}) failed: {}; it is tried again", what.reason, saved.error().what));
+    warn(fmt::format("checkpoint ({}) failed: {}; it is tried again", what.reason,
+                     saved.error().what));
     post(supervise::save_failed{what.token, saved.error().what});
   }
   saving_ = false;
@@ -49,7 +50,8 @@ save_request task_runner::make_save_request(const supervise::save& what) {
   r.record.reason = what.unfrozen ? what.reason + ", unfrozen" : what.reason;
   r.record.base = start_.base;
   r.record.previous = record_;
-  r.record.seconds = std::chrono::duration_cast<std::chrono::seconds>(run_.time.wall().time_since_epoch()).count();
+  r.record.seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(run_.time.wall().time_since_epoch()).count();
   r.record.mind.state = mind_.to_json();
   r.record.mind.prompt = prompt_;
   if (!outcome.empty()) r.record.mind.result = std::move(outcome);
@@ -75,9 +77,11 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
   const std::uint64_t out_to = request.out_to, err_to = request.err_to;
   const std::size_t times_taken = times_.size();
 
-  auto taken = co_await io::run_on(worker_->pool, take_checkpoint, worker_, where_, std::move(request), stop_work_.get_token());
+  auto taken = co_await io::run_on(worker_->pool, take_checkpoint, worker_, where_,
+                                   std::move(request), stop_work_.get_token());
   if (!taken) co_return taken.error();
-  for (const std::string& lock : taken->removed_locks) warn(fmt::format("removed {}, which the dead agent's git left", lock));
+  for (const std::string& lock : taken->removed_locks)
+    warn(fmt::format("removed {}, which the dead agent's git left", lock));
 
   supervise::saved done;
   done.token = what.token;
@@ -85,8 +89,10 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
   done.progressed = progress > progress_saved_;
   if (taken->prepared) {
     const checkpoint::prepared& p = *taken->prepared;
-    const json::object mark{{"checkpoint", p.what.number.value()}, {"commit", p.what.files.hex()},
-                            {"record", p.what.commit.hex()},       {"old", p.old.hex()},
+    const json::object mark{{"checkpoint", p.what.number.value()},
+                            {"commit", p.what.files.hex()},
+                            {"record", p.what.commit.hex()},
+                            {"old", p.old.hex()},
                             {"reason", p.what.reason}};
     const sequence intent = run_.tell("checkpoint_prepared", about(mark));
     auto durable = co_await run_.log->durable(intent);
@@ -94,7 +100,8 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
       run_.broken(durable.error());
       co_return durable.error();
     }
-    auto published = co_await io::run_on(worker_->pool, publish_checkpoint, worker_, p, task_.branch);
+    auto published =
+        co_await io::run_on(worker_->pool, publish_checkpoint, worker_, p, task_.branch);
     if (!published) co_return published.error();
     if (!published->empty()) warn(*published);
     record_ = p.what.commit;
@@ -106,7 +113,8 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
     state_saved_ = state;
     left_out_ = taken->left_out;
     json::object event = mark;
-    event["ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - began).count();
+    event["ms"] =
+        std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - began).count();
     event["files_scanned"] = taken->files_scanned;
     event["files_changed"] = taken->files_changed;
     event["bytes"] = p.bytes;

@@ -29,7 +29,8 @@ run_fold fold_record(const recorded_run& r) {
     known->second.ended = payload;
     known->second.phase = "ended";
   }
-  if (const json::value* ended = r.run.if_contains("ended"); ended && ended->is_object()) fold.ended = ended->get_object();
+  if (const json::value* ended = r.run.if_contains("ended"); ended && ended->is_object())
+    fold.ended = ended->get_object();
   return fold;
 }
 
@@ -48,18 +49,23 @@ result<std::vector<run_id>> all_runs(const git::repository& repo) {
 
 result<run_id> find_run(const git::repository& repo, std::string_view selector) {
   REMORA_TRY(const auto ids, all_runs(repo));
-  if (ids.empty()) return fail(errc::no_match, "there is no run in this repository yet; 'remora run' starts one");
+  if (ids.empty())
+    return fail(errc::no_match, "there is no run in this repository yet; 'remora run' starts one");
   if (selector == "last") return ids.front();
   std::vector<run_id> found;
   for (const run_id& id : ids) {
     if (id.str() == selector) return id;
-    if (!selector.empty() && (id.str().starts_with(selector) || id.str().ends_with(selector))) found.push_back(id);
+    if (!selector.empty() && (id.str().starts_with(selector) || id.str().ends_with(selector)))
+      found.push_back(id);
   }
-  if (found.empty()) return fail(errc::no_match, fmt::format("no run matches '{}'; 'remora list' shows them", selector));
+  if (found.empty())
+    return fail(errc::no_match,
+                fmt::format("no run matches '{}'; 'remora list' shows them", selector));
   if (found.size() == 1) return found.front();
   std::string names;
   for (const run_id& id : found) names += " " + id.str();
-  return fail(errc::ambiguous, fmt::format("'{}' matches {} runs:{}", selector, found.size(), names));
+  return fail(errc::ambiguous,
+              fmt::format("'{}' matches {} runs:{}", selector, found.size(), names));
 }
 
 result<selection> select(const git::repository& repo, std::string_view selector) {
@@ -73,7 +79,8 @@ result<selection> select(const git::repository& repo, std::string_view selector)
     std::int64_t n = 0;
     const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
     if (ec != std::errc() || end != digits.data() + digits.size() || n == 0)
-      return fail(errc::usage, fmt::format("'@{}' is not a checkpoint: @3, or @-1 for the newest", digits));
+      return fail(errc::usage,
+                  fmt::format("'@{}' is not a checkpoint: @3, or @-1 for the newest", digits));
     s.checkpoint = n;
     task = task.substr(0, at);
   }
@@ -88,8 +95,10 @@ std::string run_view::state() const {
   if (live) return "running";
   std::size_t open = 0, bad = 0;
   for (const auto& [name, task] : fold.tasks) {
-    if (!task.is_done()) ++open;
-    else if (task.outcome() != "succeeded") ++bad;
+    if (!task.is_done())
+      ++open;
+    else if (task.outcome() != "succeeded")
+      ++bad;
   }
   if (open > 0) return "interrupted";
   return bad > 0 ? "failed" : "succeeded";
@@ -116,12 +125,16 @@ result<run_view> load_run(const git::repository& repo, const run_id& id) {
   return view;
 }
 
-result<checkpoint::record> find_checkpoint(const checkpoint::store& store, const run_id& run, const task_id& task, std::int64_t n) {
+result<checkpoint::record> find_checkpoint(const checkpoint::store& store, const run_id& run,
+                                           const task_id& task, std::int64_t n) {
   REMORA_TRY(auto history, store.history(run, task));
-  const auto wanted = n > 0 ? std::ranges::find_if(history, [&](const auto& r) { return r.number.value() == n; })
-                            : (static_cast<std::size_t>(-n) <= history.size() ? history.begin() + (-n - 1) : history.end());
+  const auto wanted =
+      n > 0 ? std::ranges::find_if(history, [&](const auto& r) { return r.number.value() == n; })
+            : (static_cast<std::size_t>(-n) <= history.size() ? history.begin() + (-n - 1)
+                                                              : history.end());
   if (wanted == history.end())
-    return fail(errc::no_match, fmt::format("task '{}' of run {} has no checkpoint @{}; it has {}", task.str(), run.str(), n, history.size()));
+    return fail(errc::no_match, fmt::format("task '{}' of run {} has no checkpoint @{}; it has {}",
+                                            task.str(), run.str(), n, history.size()));
   return std::move(*wanted);
 }
 

@@ -19,10 +19,12 @@ std::string known_keys(std::span<const yaml_reader::field> fields) {
 error yaml_reader::at(const YAML::Node& node, std::string_view what) const {
   const YAML::Mark mark = node.Mark();
   if (mark.is_null()) return fail(errc::usage, fmt::format("{}: {}", file_, what));
-  return fail(errc::usage, fmt::format("{}:{}:{}: {}", file_, mark.line + 1, mark.column + 1, what));
+  return fail(errc::usage,
+              fmt::format("{}:{}:{}: {}", file_, mark.line + 1, mark.column + 1, what));
 }
 
-result<void> yaml_reader::map(const YAML::Node& node, std::string_view what, std::span<const field> fields,
+result<void> yaml_reader::map(const YAML::Node& node, std::string_view what,
+                              std::span<const field> fields,
                               std::span<const std::string_view> later) const {
   if (!node.IsMap()) return at(node, fmt::format("{} must be a map of keys and values", what));
   std::set<std::string> seen;
@@ -31,10 +33,12 @@ result<void> yaml_reader::map(const YAML::Node& node, std::string_view what, std
     REMORA_CHECK(text(pair.first, key));
     if (!seen.insert(key).second) return at(pair.first, fmt::format("'{}' stands here twice", key));
     if (std::ranges::find(later, key) != later.end())
-      return at(pair.first, fmt::format("'{}' is not supported by this version of remora; leave it out", key));
+      return at(pair.first,
+                fmt::format("'{}' is not supported by this version of remora; leave it out", key));
     const auto known = std::ranges::find(fields, key, &field::key);
     if (known == fields.end())
-      return at(pair.first, fmt::format("unknown key '{}' in {}; known are {}", key, what, known_keys(fields)));
+      return at(pair.first,
+                fmt::format("unknown key '{}' in {}; known are {}", key, what, known_keys(fields)));
     REMORA_CHECK(known->read(pair.second));
   }
   return {};
@@ -49,7 +53,8 @@ result<void> yaml_reader::text(const YAML::Node& node, std::string& to) const {
 result<void> yaml_reader::flag(const YAML::Node& node, bool& to) const {
   std::string raw;
   REMORA_CHECK(text(node, raw));
-  if (raw != "true" && raw != "false") return at(node, fmt::format("'{}' is neither true nor false", raw));
+  if (raw != "true" && raw != "false")
+    return at(node, fmt::format("'{}' is neither true nor false", raw));
   to = raw == "true";
   return {};
 }

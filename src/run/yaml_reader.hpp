@@ -1,5 +1,5 @@
-// A strict reader of YAML maps: every key is known, read once, and of the right kind, or the error says
-// file:line:column. Private to the run room.
+// A strict reader of YAML maps: every key is known, read once, and of the right kind, or the error
+// says file:line:column. Private to the run room.
 #pragma once
 
 #include <yaml-cpp/yaml.h>

@@ -1,5 +1,5 @@
-// What a run looks like while it goes on: JSON lines, plain lines, or a live table. A view of the journal's
-// records; a closed output never stops a run. Thread: the loop's.
+// What a run looks like while it goes on: JSON lines, plain lines, or a live table. A view of the
+// journal's records; a closed output never stops a run. Thread: the loop's.
 #pragma once
 
 #include <iosfwd>

@@ -1,4 +1,5 @@
-// Runs a plan: the tasks' order, their git workers, the journal and the run's record. Thread: the loop's.
+// Runs a plan: the tasks' order, their git workers, the journal and the run's record. Thread: the
+// loop's.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -16,7 +17,8 @@ namespace remora::run {
 
 struct run_summary {
   std::size_t succeeded = 0, failed = 0, interrupted = 0, cancelled = 0, skipped = 0;
-  /// 0 all succeeded; 3 something can be resumed (wins over 1); 1 a task failed, was cancelled or skipped.
+  /// 0 all succeeded; 3 something can be resumed (wins over 1); 1 a task failed, was cancelled or
+  /// skipped.
   int exit_status() const;
 };
 
@@ -24,20 +26,21 @@ struct run_summary {
 struct new_run {
   run_id id;
   run::plan plan;
-  std::optional<run_id> continues;                 ///< the run whose unfinished tasks these are
-  std::map<std::string, git::oid> records;         ///< task → the checkpoint it goes on from
+  std::optional<run_id> continues;          ///< the run whose unfinished tasks these are
+  std::map<std::string, git::oid> records;  ///< task → the checkpoint it goes on from
 };
 
 class engine {
  public:
   using observer = std::function<void(const record&)>;
 
-  engine(boost::asio::any_io_executor loop, git::repository& repo, process::host& host, clock& time, observer observe);
+  engine(boost::asio::any_io_executor loop, git::repository& repo, process::host& host, clock& time,
+         observer observe);
   ~engine();
 
-  /// Takes the run's lock, resolves every base, checks agents and names, makes record and journal durable, then
-  /// works. Errors: errc::usage, errc::repository, errc::environment, errc::held — nothing was started; errno of
-  /// the journal later on — agents were ended, and `resume` goes on.
+  /// Takes the run's lock, resolves every base, checks agents and names, makes record and journal
+  /// durable, then works. Errors: errc::usage, errc::repository, errc::environment, errc::held —
+  /// nothing was started; errno of the journal later on — agents were ended, and `resume` goes on.
   boost::asio::awaitable<result<run_summary>> run(new_run what);
   /// The same run goes on from its journal.
   boost::asio::awaitable<result<run_summary>> resume(run_id id);
@@ -50,7 +53,8 @@ class engine {
   std::unique_ptr<impl> impl_;
 };
 
-/// What `run` would do, as text for `--dry-run` and the head of a run: bases resolved, agents found.
+/// What `run` would do, as text for `--dry-run` and the head of a run: bases resolved, agents
+/// found.
 struct run_preview {
   std::map<std::string, git::oid> bases;  ///< task → commit; absent: the result of another task
   std::map<std::string, std::filesystem::path> programs;  ///< agent → its program
@@ -60,12 +64,14 @@ struct run_preview {
 /// errc::environment (an agent's program is not in PATH).
 result<run_preview> preview(const git::repository& repo, const plan& p);
 
-/// `name` as a shell would find it; one with a slash is below `relative_to` unless absolute. Empty: not there.
-std::filesystem::path find_program(const std::string& name, const std::filesystem::path& relative_to);
+/// `name` as a shell would find it; one with a slash is below `relative_to` unless absolute. Empty:
+/// not there.
+std::filesystem::path find_program(const std::string& name,
+                                   const std::filesystem::path& relative_to);
 
-/// The tasks of `old` that did not succeed, there or in a later rerun, as a new run. `only`: a part of them.
-/// Errors: errc::no_match (nothing left, or an unknown task in `only`), errc::corrupt.
-result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old, const std::vector<std::string>& only,
-                           run_id id, bool clean);
+/// The tasks of `old` that did not succeed, there or in a later rerun, as a new run. `only`: a part
+/// of them. Errors: errc::no_match (nothing left, or an unknown task in `only`), errc::corrupt.
+result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old,
+                           const std::vector<std::string>& only, run_id id, bool clean);
 
 }  // namespace remora::run

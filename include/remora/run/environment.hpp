@@ -1,5 +1,5 @@
-// The environment of a child: an allow-list of ours, what its adapter and the plan name, and what remora
-// tells it. No other GIT_*, no SSH_AUTH_SOCK, no token unless named (C10).
+// The environment of a child: an allow-list of ours, what its adapter and the plan name, and what
+// remora tells it. No other GIT_*, no SSH_AUTH_SOCK, no token unless named (C10).
 #pragma once
 
 #include <map>
@@ -15,14 +15,15 @@ using environment = std::vector<std::pair<std::string, std::string>>;
 /// True if `name` matches `pattern`, which may begin or end with `*`.
 bool matches(std::string_view name, std::string_view pattern);
 
-/// The variables of `from` (by default this process's) that the base list and `extra` patterns let through.
+/// The variables of `from` (by default this process's) that the base list and `extra` patterns let
+/// through.
 environment pass(const std::vector<std::string>& extra, char** from = nullptr);
 
 /// Sets or replaces.
 void set(environment& env, std::string_view name, std::string_view value);
 
-/// What makes an agent's git safe beside a checkpointing orchestrator: no automatic gc, everything synced
-/// (faults.md §0: what an agent staged and committed was lost in a power cut), no prompt.
+/// What makes an agent's git safe beside a checkpointing orchestrator: no automatic gc, everything
+/// synced (faults.md §0: what an agent staged and committed was lost in a power cut), no prompt.
 void add_git_settings(environment& env);
 
 }  // namespace remora::run

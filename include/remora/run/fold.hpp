@@ -34,7 +34,7 @@ struct task_fold {
   std::string phase = "queued";  ///< of `task_phase`; `ended` at last
   std::string since;             ///< when the phase began
   git::oid base;
-  std::string slot;              ///< directory; empty: none
+  std::string slot;  ///< directory; empty: none
   bool quarantined = false;
   std::vector<attempt_fold> attempts;
   std::optional<checkpoint_mark> prepared;  ///< not known to be saved
@@ -46,7 +46,8 @@ struct task_fold {
   std::uint64_t checkpoints = 0;
 
   bool has_ended() const { return !ended.empty(); }
-  /// Succeeded, failed, cancelled and skipped tasks are done; an interrupted one goes on at `resume`.
+  /// Succeeded, failed, cancelled and skipped tasks are done; an interrupted one goes on at
+  /// `resume`.
   bool is_done() const;
   std::string outcome() const;
   std::uint32_t counted() const;
@@ -57,7 +58,7 @@ struct run_fold {
   std::string run;
   boost::json::object started;  ///< payload of `run_started`
   std::string started_at;
-  boost::json::object ended;    ///< payload of `run_ended`
+  boost::json::object ended;  ///< payload of `run_ended`
   std::map<std::string, task_fold> tasks;
   std::vector<std::string> order;  ///< of the plan
   std::vector<std::string> warnings;

@@ -1,5 +1,6 @@
-// What a run asks of git, as blocking functions of values: they run on a git worker's thread, awaited by
-// the loop. No libgit2 handle crosses threads: each worker opens the repository once, before any agent starts.
+// What a run asks of git, as blocking functions of values: they run on a git worker's thread,
+// awaited by the loop. No libgit2 handle crosses threads: each worker opens the repository once,
+// before any agent starts.
 #pragma once
 
 #include <boost/asio/thread_pool.hpp>
@@ -21,8 +22,8 @@ struct git_worker {
   git::object_writer objects;
 };
 
-/// A task's worktree and what is remembered of it between snapshots. Touched by its worker's thread only,
-/// but for `tree`, which does not change.
+/// A task's worktree and what is remembered of it between snapshots. Touched by its worker's thread
+/// only, but for `tree`, which does not change.
 struct workspace {
   git::worktree tree;
   std::optional<git::snapshotter> snapshots;
@@ -35,17 +36,17 @@ struct slot_request {
   std::string branch;           ///< `refs/heads/remora/<run>/<task>`
   git::oid base;
   std::optional<git::oid> record;  ///< the checkpoint to go on from: a new slot gets its files back
-  bool same_run = false;           ///< `record` is of this run: what it holds need not be saved again
+  bool same_run = false;  ///< `record` is of this run: what it holds need not be saved again
   std::vector<std::string> copy;
-  std::filesystem::path copy_from;         ///< the user's checkout; empty: none
+  std::filesystem::path copy_from;  ///< the user's checkout; empty: none
   git::snapshot_rules rules;
 };
 
 struct slot_made {
   std::shared_ptr<run::workspace> workspace;
   bool in_place = false;
-  std::string head_note;               ///< where HEAD was left when not on the branch; for the continuation
-  std::vector<std::string> remarks;    ///< warnings: paths not copied, not restored
+  std::string head_note;  ///< where HEAD was left when not on the branch; for the continuation
+  std::vector<std::string> remarks;  ///< warnings: paths not copied, not restored
 };
 
 /// Errors: of the worktree (errc::repository, errc::vanished), errno.
@@ -55,12 +56,13 @@ struct save_request {
   explicit save_request(checkpoint::request r) : record(std::move(r)) {}
   checkpoint::request record;  ///< without files and transcript
   std::filesystem::path attempt_dir;
-  std::uint64_t out_from = 0, out_to = 0, err_from = 0, err_to = 0;  ///< the new bytes of `out` and `err`
+  std::uint64_t out_from = 0, out_to = 0, err_from = 0,
+                err_to = 0;  ///< the new bytes of `out` and `err`
   std::string times;
-  std::string last_state;      ///< of the previous checkpoint; equal, and files equal: nothing to save
-  std::string branch;          ///< the task's own, `refs/heads/…`
-  bool final = false;          ///< nothing runs: stale locks are removed first
-  bool keep_branch = true;     ///< `remora-wip/…` beside the record ref
+  std::string last_state;   ///< of the previous checkpoint; equal, and files equal: nothing to save
+  std::string branch;       ///< the task's own, `refs/heads/…`
+  bool final = false;       ///< nothing runs: stale locks are removed first
+  bool keep_branch = true;  ///< `remora-wip/…` beside the record ref
 };
 
 struct save_taken {
@@ -73,9 +75,12 @@ struct save_taken {
 };
 
 /// Snapshot and both commits, durable; nothing is visible yet.
-result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace> where, save_request request, std::stop_token stop);
-/// Moves the record ref. Gives what is worth a warning (a foreign value that was kept aside), or nothing.
-result<std::string> publish_checkpoint(git_worker* worker, checkpoint::prepared prepared, bool keep_branch);
+result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace> where,
+                                   save_request request, std::stop_token stop);
+/// Moves the record ref. Gives what is worth a warning (a foreign value that was kept aside), or
+/// nothing.
+result<std::string> publish_checkpoint(git_worker* worker, checkpoint::prepared prepared,
+                                       bool keep_branch);
 
 /// The files commit of the checkpoint whose record is `record`.
 result<git::oid> read_files_commit(git_worker* worker, git::oid record);
@@ -91,7 +96,8 @@ struct task_changes {
   git::diff_text patch;
 };
 /// The newest checkpoint's files against the base.
-result<task_changes> changes_since(git_worker* worker, git::oid base, git::oid files, std::size_t patch_limit);
+result<task_changes> changes_since(git_worker* worker, git::oid base, git::oid files,
+                                   std::size_t patch_limit);
 
 struct result_request {
   run_id run;
@@ -104,17 +110,17 @@ struct result_request {
 };
 
 struct result_made {
-  git::oid commit;                       ///< what the branch holds
-  bool head_moved = false;               ///< the agent's HEAD does not descend from the base
-  bool whole = true;                     ///< the result holds everything that the checkpoint holds
+  git::oid commit;          ///< what the branch holds
+  bool head_moved = false;  ///< the agent's HEAD does not descend from the base
+  bool whole = true;        ///< the result holds everything that the checkpoint holds
   std::vector<git::omission> left_out;
-  std::uint64_t commits = 0;             ///< between base and result
+  std::uint64_t commits = 0;  ///< between base and result
   git::diff_summary changes;
-  std::vector<std::string> refs;         ///< branches that the agent made
+  std::vector<std::string> refs;  ///< branches that the agent made
 };
 
-/// The result, from the checkpoint: HEAD's commit, then one commit with what was left uncommitted; the task's
-/// branch moved by compare-and-swap, durable.
+/// The result, from the checkpoint: HEAD's commit, then one commit with what was left uncommitted;
+/// the task's branch moved by compare-and-swap, durable.
 result<result_made> publish_result(git_worker* worker, result_request request);
 
 /// Deletes the checkpoint's record ref and branch, if they are still `record`.

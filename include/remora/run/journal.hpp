@@ -1,5 +1,6 @@
-// A live run's append-only log (design.md §5, docs/journal.md): one JSON object a line with `seq`, `t`,
-// `mono_ns`, `boot`, `type`, the payload, `synced` and `crc`. Everything in memory is a fold of it.
+// A live run's append-only log (design.md §5, docs/journal.md): one JSON object a line with `seq`,
+// `t`, `mono_ns`, `boot`, `type`, the payload, `synced` and `crc`. Everything in memory is a fold
+// of it.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -20,14 +21,16 @@ namespace remora::run {
 class journal_file {
  public:
   virtual ~journal_file() = default;
-  /// All of it, or nothing: a short write is truncated back. Errors: errno; then the journal is closed for good.
+  /// All of it, or nothing: a short write is truncated back. Errors: errno; then the journal is
+  /// closed for good.
   virtual result<void> append(std::string_view bytes) = 0;
   /// fdatasync. An error is never retried and believed (F4).
   virtual result<void> sync() = 0;
 };
 
 /// Opens for appending at `valid_bytes` (what `read_journal` found good): the rest is cut off.
-result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::path& path, std::uint64_t valid_bytes);
+result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::path& path,
+                                                        std::uint64_t valid_bytes);
 
 using sequence = std::uint64_t;
 
@@ -42,7 +45,8 @@ struct record {
 class journal {
  public:
   /// Starts the journal's thread. `next`: the first sequence number to give.
-  journal(boost::asio::any_io_executor loop, std::unique_ptr<journal_file> file, clock& time, sequence next = 1);
+  journal(boost::asio::any_io_executor loop, std::unique_ptr<journal_file> file, clock& time,
+          sequence next = 1);
   /// Writes what was appended and joins the thread.
   ~journal();
   journal(const journal&) = delete;
@@ -50,8 +54,9 @@ class journal {
 
   /// Queues a record; its sequence number is its place. Never blocks. Thread: the loop's.
   record append(std::string type, boost::json::object payload);
-  /// Resumes once everything up to `seq` is durable: nothing that depends on a record starts before.
-  /// Errors: the write's or sync's; the journal is then closed, and every later call says so.
+  /// Resumes once everything up to `seq` is durable: nothing that depends on a record starts
+  /// before. Errors: the write's or sync's; the journal is then closed, and every later call says
+  /// so.
   boost::asio::awaitable<result<void>> durable(sequence seq);
 
  private:
@@ -65,13 +70,14 @@ struct journal_contents {
   std::uint64_t dropped_bytes = 0;  ///< of a torn tail that had never been acknowledged
 };
 
-/// A bad stretch is a tail, and dropped, unless a later good record says that it had been synced: then it is
-/// refused with the line's number. Errors: errc::corrupt, errc::no_match (no such file).
+/// A bad stretch is a tail, and dropped, unless a later good record says that it had been synced:
+/// then it is refused with the line's number. Errors: errc::corrupt, errc::no_match (no such file).
 result<journal_contents> read_journal(const std::filesystem::path& path);
 /// The same for bytes that are at hand; `name` is for messages.
 result<journal_contents> parse_journal(std::string_view bytes, const std::string& name);
 
 /// One line, with its newline. For tests, and for the journal itself.
-std::string journal_line(const record& r, std::int64_t mono_ns, std::string_view boot, sequence synced);
+std::string journal_line(const record& r, std::int64_t mono_ns, std::string_view boot,
+                         sequence synced);
 
 }  // namespace remora::run

@@ -1,5 +1,5 @@
-// Where a run keeps what is not in git objects: below the repository's common directory, readable by its
-// owner only (directories 0700, files 0600), and slots outside of every repository.
+// Where a run keeps what is not in git objects: below the repository's common directory, readable
+// by its owner only (directories 0700, files 0600), and slots outside of every repository.
 #pragma once
 
 #include <filesystem>
@@ -17,9 +17,15 @@ struct run_layout {
   std::filesystem::path lock() const { return root / "lock"; }
   /// `name`: `<task>.<attempt>`, `<task>.setup`, `<task>.verify.<attempt>`.
   std::filesystem::path attempt(const std::string& name) const { return root / "attempts" / name; }
-  std::filesystem::path notes(const task_id& task) const { return root / "files" / task.str() / "notes.md"; }
-  std::filesystem::path result(const task_id& task) const { return root / "files" / task.str() / "result"; }
-  std::filesystem::path temporary(const task_id& task) const { return root / "files" / task.str() / "tmp"; }
+  std::filesystem::path notes(const task_id& task) const {
+    return root / "files" / task.str() / "notes.md";
+  }
+  std::filesystem::path result(const task_id& task) const {
+    return root / "files" / task.str() / "result";
+  }
+  std::filesystem::path temporary(const task_id& task) const {
+    return root / "files" / task.str() / "tmp";
+  }
 };
 
 /// Held for a run's life; a second orchestrator cannot take it. Released by the kernel when we die.

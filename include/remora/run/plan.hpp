@@ -1,6 +1,6 @@
 // The plan: what a run is asked to do, read from YAML and resolved (prompts read, defaults applied,
-// everything checked). The resolved plan is the first record of the journal and part of the run's record:
-// `resume` and `rerun` read that, never the file again. Pure but for `prompt_file`.
+// everything checked). The resolved plan is the first record of the journal and part of the run's
+// record: `resume` and `rerun` read that, never the file again. Pure but for `prompt_file`.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -64,13 +64,14 @@ struct plan {
 };
 
 /// Reads and checks a plan. `file`: for messages, and relative paths are below its directory.
-/// Errors: errc::usage, each `file:line:column: what is wrong; what to do`. Unknown keys, wrong units, cycles,
-/// duplicate ids, an unknown agent and a plan without tasks are refused.
+/// Errors: errc::usage, each `file:line:column: what is wrong; what to do`. Unknown keys, wrong
+/// units, cycles, duplicate ids, an unknown agent and a plan without tasks are refused.
 result<plan> parse_plan(std::string_view yaml, const std::filesystem::path& file);
 result<plan> read_plan(const std::filesystem::path& file);
 
 /// One task without a plan file: `remora run --agent NAME --prompt TEXT`. NAME is an adapter.
-result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt, const std::filesystem::path& repo);
+result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt,
+                         const std::filesystem::path& repo);
 
 /// Order and existence of `after` and `base: {task}`; also after tasks were left out.
 result<void> check_dependencies(const plan& p);

@@ -1,5 +1,6 @@
 // What ends the life of what a run left behind: results, checkpoints, worktrees, the run's record.
-// Nothing is deleted that is not reachable elsewhere, unless told to. Blocks; thread: that of the repository.
+// Nothing is deleted that is not reachable elsewhere, unless told to. Blocks; thread: that of the
+// repository.
 #pragma once
 
 #include <remora/run/view.hpp>
@@ -9,8 +10,10 @@ namespace remora::run {
 /// True if `commit` is reachable from a branch, tag or remote branch that is not remora's.
 result<bool> is_merged(const git::repository& repo, const git::oid& commit);
 
-/// What of a task would be lost with it: «result 1a2b3c (12 commits)», «checkpoint 7»; empty: nothing.
-result<std::string> unmerged_work(const git::repository& repo, const run_view& view, const task_fold& task);
+/// What of a task would be lost with it: «result 1a2b3c (12 commits)», «checkpoint 7»; empty:
+/// nothing.
+result<std::string> unmerged_work(const git::repository& repo, const run_view& view,
+                                  const task_fold& task);
 
 /// Deletes a task's worktree, its branch and its checkpoint. Idempotent.
 result<void> drop_task(git::repository& repo, const run_view& view, const task_fold& task);

@@ -1,5 +1,5 @@
-// What people ask of runs, live or over, here or fetched from elsewhere: found by name, folded into one
-// shape. Reads only. Blocks; thread: that of the repository.
+// What people ask of runs, live or over, here or fetched from elsewhere: found by name, folded into
+// one shape. Reads only. Blocks; thread: that of the repository.
 #pragma once
 
 #include <remora/run/fold.hpp>
@@ -13,7 +13,8 @@ namespace remora::run {
 /// Every run with a record or a journal here, newest first.
 result<std::vector<run_id>> all_runs(const git::repository& repo);
 
-/// `last`, an id, or a unique beginning or ending of one. Errors: errc::no_match, errc::ambiguous (naming them).
+/// `last`, an id, or a unique beginning or ending of one. Errors: errc::no_match, errc::ambiguous
+/// (naming them).
 result<run_id> find_run(const git::repository& repo, std::string_view selector);
 
 /// `RUN`, `RUN/TASK`, `RUN/TASK@N`; `@-1` is the newest checkpoint, `@-2` the one before.
@@ -22,7 +23,8 @@ struct selection {
   std::optional<task_id> task;
   std::optional<std::int64_t> checkpoint;
 };
-/// Errors: as `find_run`; errc::usage for the form, errc::no_match for a task that the run does not have.
+/// Errors: as `find_run`; errc::usage for the form, errc::no_match for a task that the run does not
+/// have.
 result<selection> select(const git::repository& repo, std::string_view selector);
 
 struct run_view {
@@ -39,6 +41,7 @@ struct run_view {
 result<run_view> load_run(const git::repository& repo, const run_id& id);
 
 /// The record of checkpoint `n` of a task (negative: from the newest). Errors: errc::no_match.
-result<checkpoint::record> find_checkpoint(const checkpoint::store& store, const run_id& run, const task_id& task, std::int64_t n);
+result<checkpoint::record> find_checkpoint(const checkpoint::store& store, const run_id& run,
+                                           const task_id& task, std::int64_t n);
 
 }  // namespace remora::run

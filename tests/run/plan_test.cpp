@@ -1,0 +1,128 @@
+#include <boost/json.hpp>
+#include <boost/test/unit_test.hpp>
+#include <remora/run/plan.hpp>
+
+using namespace remora;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr const char* whole = R"(version: 1
+name: nightly
+base: main
+parallel: 2
+rules: |
+  Never touch src/vendor.
+agents:
+  coder: {adapter: text, command: [./agent.sh], args: [--fast], permissions: default, pass_env: [MY_KEY]}
+  other: {adapter: jsonl, command: [other]}
+workspace: {copy: [.env], setup: {run: npm ci, timeout: 5m}, keep: always}
+result: {max_file: 2M}
+defaults:
+  agent: coder
+  limits: {wall: 10m, grace: 3s}
+  attempts: 5
+  checkpoint: {interval: 10s, min_gap: 1s}
+tasks:
+  - id: lexer
+    prompt: Write the lexer.
+  - id: parser
+    title: The parser
+    prompt: Write the parser.
+    agent: [other]
+    base: {task: lexer}
+    verify: {run: [make, test], timeout: 1m}
+    include: ["build/**"]
+    session: fresh
+    limits: {idle: 90s, soft: 1m}
+    checkpoint: {branch: false}
+)";
+
+std::string error_of(const std::string& yaml) {
+  const auto p = run::parse_plan(yaml, "/repo/plan.yaml");
+  return p ? "no error" : p.error().what;
+}
+
+std::string with_task(const std::string& lines) {
+  return "version: 1\nagents: {a: {adapter: text, command: [x]}}\ntasks:\n  - id: one\n    prompt: "
+         "p\n" +
+         lines;
+}
+
+void check_error(const std::string& yaml, const std::string& place, const std::string& part) {
+  const std::string what = error_of(yaml);
+  BOOST_TEST(what.starts_with("/repo/plan.yaml:" + place + ": "), what);
+  BOOST_TEST(what.find(part) != std::string::npos, what);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(plans)
+
+BOOST_AUTO_TEST_CASE(every_key_is_read) {
+  const auto p = run::parse_plan(whole, "/repo/plan.yaml");
+  BOOST_REQUIRE_MESSAGE(p, (p ? "" : p.error().what));
+  BOOST_TEST(p->name == "nightly");
+  BOOST_TEST(p->parallel == 2u);
+  BOOST_TEST(p->repo == "/repo");
+  BOOST_TEST(p->result_max_file_bytes == 2u << 20);
+  BOOST_TEST((p->workspace.keep == run::keep_policy::always));
+  BOOST_TEST((p->workspace.setup->timeout == 5min));
+  BOOST_TEST((p->agents.at("coder").permissions == agent::permissions::standard));
+  const run::task_plan& lexer = p->tasks.at(0);
+  BOOST_TEST(lexer.agent == "coder");
+  BOOST_TEST((lexer.limits.wall == 10min));
+  BOOST_TEST((lexer.limits.soft == 2min));  // a fifth of wall, at most 2 m
+  BOOST_TEST(lexer.limits.attempts == 5u);
+  const run::task_plan& parser = p->tasks.at(1);
+  BOOST_TEST(parser.agent == "other");
+  BOOST_TEST(parser.base_task->str() == "lexer");
+  BOOST_TEST(parser.after.at(0).str() == "lexer");
+  BOOST_TEST((parser.limits.soft == 1min));
+  BOOST_TEST((parser.limits.idle == 90s));
+  BOOST_TEST(parser.limits.verifies);
+  BOOST_TEST(!parser.branch);
+  BOOST_TEST(parser.verify->shown() == "make test");
+}
+
+BOOST_AUTO_TEST_CASE(a_recorded_plan_is_the_same_plan) {
+  const run::plan p = run::parse_plan(whole, "/repo/plan.yaml").value();
+  const auto again = run::plan_from_json(run::to_json(p));
+  BOOST_REQUIRE_MESSAGE(again, (again ? "" : again.error().what));
+  BOOST_TEST(boost::json::serialize(run::to_json(*again)) ==
+             boost::json::serialize(run::to_json(p)));
+  BOOST_TEST(again->tasks.at(1).limits.verifies);
+}
+
+BOOST_AUTO_TEST_CASE(errors_say_where_and_what) {
+  check_error("version: 1\nagents: {a: {adapter: text, command: [x]}}\ntask: []\n", "3:1",
+              "unknown key 'task'");
+  check_error("version: 2\ntasks: []\n", "1:10", "plan version '2'");
+  check_error(with_task("    limits: {wall: 90}\n"), "6:20", "'90' is not a duration");
+  check_error(with_task("    limits: {wall: 0s}\n"), "6:20", "longer than zero");
+  check_error(with_task("    limits: {wall: 99999999999h}\n"), "6:20", "too large");
+  check_error(with_task("    limits: {cost_usd: 2}\n"), "6:14", "not supported by this version");
+  check_error(with_task("  - id: one\n    prompt: q\n"), "6:9", "stands here twice");
+  check_error(with_task("  - id: PROJ-12\n    prompt: q\n"), "6:9", "use 'proj-12'");
+  check_error(with_task("  - id: two\n    prompt: q\n    after: [three]\n"), "4:3",
+              "waits for 'three'");
+  check_error(with_task("    after: [two]\n  - id: two\n    prompt: q\n    after: [one]\n"), "4:3",
+              "wait for each other: one -> two -> one");
+  check_error(with_task("    agent: nobody\n"), "4:5", "names agent 'nobody'");
+  check_error(with_task("    attempts: -1\n"), "6:15", "is not a count");
+  check_error(with_task("    prompt_file: p.md\n"), "6:18", "cannot open");
+  check_error("version: 1\nagents: {a: {adapter: cobol}}\ntasks: []\n", "2:23", "cobol");
+  check_error("version: 1\nagents: {a: {adapter: text}}\ntasks: []\n", "2:13", "needs a command");
+  check_error("version: 1\nagents: {a: {adapter: text, command: [x]}}\ntasks: []\n", "3:8",
+              "no tasks");
+  check_error("version: 1\nbudget: {tokens: 5M}\n", "2:1", "'budget' is not supported");
+  check_error("version: 1\n\ttasks: x\n", "2:1", "");
+}
+
+BOOST_AUTO_TEST_CASE(an_empty_or_endless_file_is_an_error) {
+  BOOST_TEST(error_of("") != "no error");
+  BOOST_TEST(error_of("[]") != "no error");
+  BOOST_TEST(error_of(std::string(10'000, '[')) != "no error");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
