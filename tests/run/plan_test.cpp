@@ -100,7 +100,7 @@ BOOST_AUTO_TEST_CASE(errors_say_where_and_what) {
   check_error("version: 2\ntasks: []\n", "1:10", "plan version '2'");
   check_error(with_task("    limits: {wall: 90}\n"), "6:20", "'90' is not a duration");
   check_error(with_task("    limits: {wall: 0s}\n"), "6:20", "longer than zero");
-  check_error(with_task("    limits: {wall: 99999999999h}\n"), "6:20", "too large");
+  check_error(with_task("    limits: {wall: 99999999999h}\n"), "6:20", "longer than 1000d");
   check_error(with_task("    limits: {cost_usd: 2}\n"), "6:14", "not supported by this version");
   check_error(with_task("  - id: one\n    prompt: q\n"), "6:9", "stands here twice");
   check_error(with_task("  - id: PROJ-12\n    prompt: q\n"), "6:9", "use 'proj-12'");
