@@ -75,12 +75,14 @@ class spawn_rules {
     ::posix_spawnattr_destroy(&attributes_);
   }
 
-  /// A session of its own (no terminal to ask on, one group to kill) and default signals.
+  /// A group of its own, to kill as one, and default signals. Not a session: whatever of another
+  /// session falls to this process is taken for the orphan of a dead shim and ended
+  /// (process/orphans.cpp).
   int fill(const std::filesystem::path& cwd, int out, int err) {
     sigset_t none, all;
     ::sigemptyset(&none);
     ::sigfillset(&all);
-    constexpr short flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+    constexpr short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
     for (const int code :
          {::posix_spawnattr_setflags(&attributes_, flags),
           ::posix_spawnattr_setsigmask(&attributes_, &none),
