@@ -127,7 +127,7 @@ result<int> run_command(session& s, const run_options& o) {
     print_preview(s, p, view);
     return 0;
   }
-  if (view.dirty)
+  if (!view.dirty.empty())
     s.err << "remora: notice: the checkout has uncommitted changes; the tasks start from the "
              "commit and do not see them\n";
   if (!s.json)

@@ -174,8 +174,9 @@ signature repository::user_signature() const {
   return who;
 }
 
-result<bool> repository::is_dirty() const {
-  if (!impl_->work_dir) return false;
+result<std::vector<std::string>> repository::dirty_paths(std::size_t limit) const {
+  std::vector<std::string> paths;
+  if (!impl_->work_dir) return paths;
   git_status_options options{};
   git_status_options_init(&options, GIT_STATUS_OPTIONS_VERSION);
   options.flags = GIT_STATUS_OPT_INCLUDE_UNTRACKED | GIT_STATUS_OPT_EXCLUDE_SUBMODULES;
@@ -184,9 +185,13 @@ result<bool> repository::is_dirty() const {
   if (listed != 0) return git_failure(listed, "cannot compare the checkout with HEAD");
   const status_handle status(raw);
   const std::size_t count = git_status_list_entrycount(raw);
-  for (std::size_t i = 0; i < count; ++i)
-    if (!is_skipped(impl_->repo.get(), *git_status_byindex(raw, i))) return true;
-  return false;
+  for (std::size_t i = 0; i < count && paths.size() < limit; ++i) {
+    const git_status_entry& entry = *git_status_byindex(raw, i);
+    const git_diff_delta* delta =
+        entry.index_to_workdir ? entry.index_to_workdir : entry.head_to_index;
+    if (!is_skipped(impl_->repo.get(), entry)) paths.emplace_back(delta->new_file.path);
+  }
+  return paths;
 }
 
 }  // namespace remora::git

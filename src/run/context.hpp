@@ -23,7 +23,7 @@ struct run_context {
   run_layout layout;
   std::filesystem::path slots_root;
   std::filesystem::path checkout;  ///< the user's; empty for a bare repository
-  bool dirty = false;              ///< the checkout had changes that the base does not hold
+  std::vector<std::string> dirty;  ///< paths of the checkout that the base does not hold
 
   std::vector<std::unique_ptr<git_worker>> workers;
   std::unique_ptr<run_record_writer> recorder;  ///< used on `workers.front()` only

@@ -167,7 +167,7 @@ asio::awaitable<result<run_summary>> engine::run(new_run what) {
                        {"started", iso8601(self.time.wall())},
                        {"planned", what.plan.tasks.size()},
                        {"bases", std::move(bases)},
-                       {"dirty", view->dirty},
+                       {"dirty", !view->dirty.empty()},
                        {"plan", to_json(what.plan)}};
   if (what.continues) started["continues"] = what.continues->str();
   auto begun = co_await self.begin_new(what, std::move(started));

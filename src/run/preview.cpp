@@ -9,6 +9,9 @@ namespace remora::run {
 namespace fs = std::filesystem;
 namespace {
 
+/// A prompt names so many and no more.
+constexpr std::size_t dirty_paths_told = 20;
+
 result<void> check_names(const git::repository& repo) {
   for (const char* name : {"remora", "remora-wip"}) {
     REMORA_TRY(const auto branch, repo.read_ref(fmt::format("refs/heads/{}", name)));
@@ -58,7 +61,7 @@ result<run_preview> preview(const git::repository& repo, const plan& p) {
     view.programs[a.name] = std::move(found);
   }
   if (repo.work_dir()) {
-    REMORA_TRY(view.dirty, repo.is_dirty());
+    REMORA_TRY(view.dirty, repo.dirty_paths(dirty_paths_told));
   }
   return view;
 }

@@ -118,7 +118,7 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
     first.task_prompt = task_.prompt;
     first.rules = run_.what.rules;
     first.brief = task_.brief;
-    if (run_.dirty) first.unseen = {"the uncommitted changes of the user's checkout"};
+    first.unseen = run_.dirty;
     co_return agent::first_prompt(first);
   }
   agent::continuation_input next;
@@ -129,6 +129,7 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
                   ? last_outcome_
                   : *mind_.attempts().back().ended_with;
   next.wall = task_.limits.wall;
+  next.brief = task_.brief;
   next.mind = &mind_;
   next.ref = fmt::format("remora-wip/{}/{}", run_.id.str(), task_.id.str());
   next.base = start_.base.hex();

@@ -54,7 +54,7 @@ BOOST_AUTO_TEST_CASE(a_bare_repository_has_no_checkout_and_its_own_name) {
   const repository repo = open(files.beside("thing.git"));
   BOOST_TEST(!repo.work_dir().has_value());
   BOOST_TEST(repo.name() == "thing");
-  BOOST_TEST(repo.is_dirty().value() == false);
+  BOOST_TEST(repo.dirty_paths(9).value().empty());
 }
 
 BOOST_AUTO_TEST_CASE(where_no_repository_is_the_error_says_what_to_do) {
@@ -142,12 +142,15 @@ BOOST_AUTO_TEST_CASE(a_checkout_is_dirty_with_changes_and_untracked_files_not_wi
   files.commit("one");
   repository repo = open(files.path());
   files.write("a.o", "x");
-  BOOST_TEST(repo.is_dirty().value() == false);
+  BOOST_TEST(repo.dirty_paths(9).value().empty());
   files.write("new", "x");
-  BOOST_TEST(repo.is_dirty().value() == true);
-  std::filesystem::remove(files.path() / "new");
+  BOOST_TEST((repo.dirty_paths(9).value() == std::vector<std::string>{"new"}));
   files.write("f", "other");
-  BOOST_TEST(repo.is_dirty().value() == true);
+  BOOST_TEST((repo.dirty_paths(9).value() == std::vector<std::string>{"f", "new"}));
+  BOOST_TEST(repo.dirty_paths(1).value().size() == 1u);
+  files.git("rm -q --cached f");
+  std::filesystem::remove(files.path() / "f");
+  BOOST_TEST((repo.dirty_paths(1).value() == std::vector<std::string>{"f"}));
 }
 
 BOOST_AUTO_TEST_CASE(W16_a_sparse_checkout_is_not_dirty) {
@@ -157,7 +160,7 @@ BOOST_AUTO_TEST_CASE(W16_a_sparse_checkout_is_not_dirty) {
   files.commit("one");
   files.git("sparse-checkout set kept");
   BOOST_TEST(!std::filesystem::exists(files.path() / "left"));
-  BOOST_TEST(open(files.path()).is_dirty().value() == false);
+  BOOST_TEST(open(files.path()).dirty_paths(9).value().empty());
 }
 
 BOOST_AUTO_TEST_CASE(objects_are_read_as_they_were_written) {

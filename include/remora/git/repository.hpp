@@ -88,9 +88,9 @@ class repository {
   std::optional<std::string> head_ref() const;
   /// Of `user.name` and `user.email`, now; remora's own where they are not set.
   signature user_signature() const;
-  /// True if the checkout has changes against HEAD (tracked files, or untracked ones that are not
-  /// ignored).
-  result<bool> is_dirty() const;
+  /// Paths of the checkout that differ from HEAD (tracked files, and untracked ones that are not
+  /// ignored; a new directory counts as one), at most `limit`.
+  result<std::vector<std::string>> dirty_paths(std::size_t limit) const;
 
   // --- objects ---
   bool exists(const oid& id) const;

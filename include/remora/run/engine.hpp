@@ -58,7 +58,7 @@ class engine {
 struct run_preview {
   std::map<std::string, git::oid> bases;  ///< task → commit; absent: the result of another task
   std::map<std::string, std::filesystem::path> programs;  ///< agent → its program
-  bool dirty = false;
+  std::vector<std::string> dirty;  ///< paths of the checkout that the base does not hold (some)
 };
 /// Errors: errc::usage (unknown base), errc::repository (unborn HEAD, a branch named `remora`),
 /// errc::environment (an agent's program is not in PATH).
