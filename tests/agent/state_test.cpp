@@ -103,13 +103,16 @@ BOOST_AUTO_TEST_CASE(the_last_words_before_a_mutating_call_are_a_decision_with_i
 }
 
 BOOST_AUTO_TEST_CASE(what_was_thought_stands_in_where_nothing_was_said) {
-  const state s = after(reasoning{"First ", true}, reasoning{"idea.", true}, turn_ended{},
-                        reasoning{"Better: ", true}, reasoning{"rewrite.", true},
-                        file_change{"a.cpp", "modify", true, std::nullopt});
+  state s = after(reasoning{"First ", true}, reasoning{"idea.", true}, turn_ended{},
+                  reasoning{"Better: ", true}, reasoning{"rewrite.", true},
+                  file_change{"a.cpp", "modify", true, std::nullopt});
   BOOST_REQUIRE_EQUAL(s.decisions().size(), 1u);
   BOOST_TEST(s.decisions()[0].text == "Better: rewrite.");
   BOOST_TEST(s.decisions()[0].source == "thought");
   BOOST_TEST(s.decisions()[0].files.at(0) == "a.cpp");
+  s.apply(edit("1", "b.cpp"));  // the same thought is not a second decision
+  BOOST_REQUIRE_EQUAL(s.decisions().size(), 1u);
+  BOOST_TEST(s.decisions()[0].files.at(1) == "b.cpp");
 }
 
 BOOST_AUTO_TEST_CASE(an_agent_that_leaves_notes_is_not_quoted) {
