@@ -136,7 +136,7 @@ std::string content_text(const json::value* content) {
     else if (o && text_of(*o, "type") == "text")
       text += text_of(*o, "text");
     else if (o)
-      text += "[" + std::string(text_of(*o, "type")) + "]";  // an image, as base64, is no text
+      text.append("[").append(text_of(*o, "type")).append("]");  // an image, as base64, is no text
   }
   return text;
 }

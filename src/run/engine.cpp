@@ -122,6 +122,7 @@ result<void> engine::impl::open(const run_id& id, plan what) {
                                 .layout = run_layout(repo.common_dir(), id),
                                 .slots_root = std::move(slots),
                                 .checkout = repo.work_dir().value_or(fs::path()),
+                                .dirty = {},
                                 .workers = {},
                                 .recorder = {},
                                 .log = {},

@@ -78,6 +78,12 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
   co_return finished_->outcome;
 }
 
+// Not inlined: g++ 12 then takes the alternatives that a moved variant does not hold for
+// uninitialised.
+[[gnu::noinline]] void task_runner::post(supervise::fact f) {
+  inbox_.post(message(std::move(f)));
+}
+
 void task_runner::stop(supervise::stop_kind kind, bool insist) {
   post(supervise::stop{kind, insist});
 }

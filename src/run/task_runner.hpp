@@ -50,7 +50,7 @@ class task_runner {
   // task_runner.cpp: the loop
   void feed(const supervise::fact& f);
   void perform(const supervise::action& a);
-  void post(supervise::fact f) { inbox_.post(message(std::move(f))); }
+  void post(supervise::fact f);
   void phase(std::string_view name);
   void warn(std::string text);
   boost::json::object about(boost::json::object payload) const;
