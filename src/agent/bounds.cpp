@@ -51,24 +51,33 @@ void text_tail::append(std::string_view text) {
 }
 
 namespace bounds {
+namespace {
 
 // What is not printable shrinks: four times the limit is read, so that a text of any length costs
 // the same.
 constexpr std::size_t reading = 4;
 
+/// Most of what agents write is plain: the long way is for the rest.
+std::string clean(std::string_view raw) {
+  const auto plain = [](char c) { return (c >= ' ' && c <= '~') || c == '\n' || c == '\t'; };
+  return std::all_of(raw.begin(), raw.end(), plain) ? std::string(raw) : printable(raw);
+}
+
+}  // namespace
+
 std::string head(std::string_view raw, std::size_t limit) {
-  const std::string text = printable(head_bytes(raw, limit * reading));
+  const std::string text = clean(head_bytes(raw, limit * reading));
   return std::string(first(text, limit));
 }
 
 std::string tail(std::string_view raw, std::size_t limit) {
-  const std::string text = printable(tail_bytes(raw, limit * reading));
+  const std::string text = clean(tail_bytes(raw, limit * reading));
   return std::string(last(text, limit));
 }
 
 std::string whole(std::string_view raw, std::size_t limit) {
   if (raw.size() > limit) return {};
-  std::string text = printable(raw);
+  std::string text = clean(raw);
   if (json_size(text) > limit) text.clear();
   return text;
 }
