@@ -177,7 +177,7 @@ class Job(unittest.TestCase):
 
     def test_a_live_checkpoint_reads_like_ordinary_history(self):
         self.start("run", self.plan(["job"], "defaults: {checkpoint: {interval: 1s, min_gap: 100ms}}"))
-        wait_until("a checkpoint", lambda: self.refs("refs/remora/wip"))
+        wait_until("a checkpoint", lambda: self.refs("refs/remora/wip") and self.refs("refs/heads/remora-wip"))
         ref = self.refs("refs/remora/wip")[0]
         state = json.loads(self.git("show", f"{ref}:state.json"))
         self.assertEqual((state["schema"], state["task"]), ("remora.state/1", "job"))
