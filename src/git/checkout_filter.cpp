@@ -17,7 +17,8 @@ struct owned_buffer {
 /// A value of the attribute that would have needed a program or an encoder.
 std::string attribute(const repository& repo, const std::string& path, const char* name,
                       const oid& attributes_from) {
-  git_attr_options options = GIT_ATTR_OPTIONS_INIT;
+  git_attr_options options{};
+  options.version = GIT_ATTR_OPTIONS_VERSION;
   options.flags = GIT_ATTR_CHECK_NO_SYSTEM;
   if (!attributes_from.is_zero()) {
     options.flags |= GIT_ATTR_CHECK_INCLUDE_COMMIT;
@@ -40,7 +41,9 @@ result<std::string> checkout_bytes(const repository& repo, const oid& blob, cons
   if (const int code = git_blob_lookup(&raw, repo.raw(), &id); code != 0)
     return git_failure(code, "cannot read an object", errc::corrupt);
   const blob_handle owner(raw);
-  git_blob_filter_options options = GIT_BLOB_FILTER_OPTIONS_INIT;
+  git_blob_filter_options options{};
+  options.version = GIT_BLOB_FILTER_OPTIONS_VERSION;
+  options.flags = GIT_BLOB_FILTER_CHECK_FOR_BINARY;
   if (!attributes_from.is_zero()) {
     options.flags |= GIT_BLOB_FILTER_ATTRIBUTES_FROM_COMMIT;
     options.attr_commit_id = to_git(attributes_from);
