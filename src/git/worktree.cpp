@@ -64,6 +64,8 @@ std::vector<std::string> add_arguments(const repository& repo, const fs::path& r
           repo.common_dir().string(),
           "worktree",
           "add",
+          "--force",  // twice: over the books of a worktree of ours whose directory somebody deleted
+          "--force",
           "--no-track",
           "-b",
           std::string(short_branch),

@@ -44,6 +44,15 @@ struct worktree_fixture {
 
 BOOST_FIXTURE_TEST_SUITE(worktrees, worktree_fixture)
 
+BOOST_AUTO_TEST_CASE(G10_a_locked_worktree_whose_directory_was_deleted_is_no_obstacle) {
+  add();
+  fs::remove_all(root);
+  const auto again = add_worktree(repo(), root, "refs/heads/remora/run/other", head, {});
+  BOOST_REQUIRE_MESSAGE(again, (again ? "" : again.error().what));
+  BOOST_TEST(read_bytes(root / "dir/g") == "y");
+  BOOST_TEST(files.git("worktree list").find("prunable") == std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(G9_a_worktree_is_a_clean_checkout_on_its_own_branch_locked_against_pruning) {
   const worktree tree = add();
   BOOST_TEST(tree.root == root);
