@@ -60,21 +60,15 @@ result<void> remove_parts(const fs::path& common_dir, const fs::path& root) {
 
 std::vector<std::string> add_arguments(const repository& repo, const fs::path& root,
                                        std::string_view short_branch, const oid& commit) {
-  return {"--git-dir",
-          repo.common_dir().string(),
-          "worktree",
-          "add",
-          "--force",  // twice: over the books of a worktree of ours whose directory somebody deleted
-          "--force",
-          "--no-track",
-          "-b",
-          std::string(short_branch),
-          "--lock",
-          "--reason",
-          "remora",
-          "--",
-          root.string(),
-          commit.hex()};
+  return {
+      "--git-dir",   repo.common_dir().string(),
+      "worktree",    "add",
+      "--force",  // twice: over the books of a worktree of ours whose directory somebody deleted
+      "--force",     "--no-track",
+      "-b",          std::string(short_branch),
+      "--lock",      "--reason",
+      "remora",      "--",
+      root.string(), commit.hex()};
 }
 
 /// What a failed `git worktree add` left: the branch goes only if this call made it.

@@ -114,7 +114,8 @@ BOOST_AUTO_TEST_CASE(X3_a_flipped_byte_in_what_was_acknowledged_is_refused_with_
   const std::string text = three_lines(2);
   const std::size_t first = text.find('\n') + 1;
   const std::size_t second = text.find('\n', first) + 1;
-  for (std::size_t at = first; at + 1 < second; ++at) {  // without its newline, line 3 could not speak
+  for (std::size_t at = first; at + 1 < second;
+       ++at) {  // without its newline, line 3 could not speak
     std::string damaged = text;
     damaged[at] = static_cast<char>(damaged[at] ^ 0x01);
     const auto contents = run::parse_journal(damaged, "j");
