@@ -53,17 +53,14 @@ result<void> read_start(int fd, std::size_t size, std::string& into) {
   return {};
 }
 
-int count_matching(git_config* config, const char* pattern) {
-  int count = 0;
-  const auto counted = [](const git_config_entry* e, void* into) {
-    // git-lfs' pointer has its own size only if somebody made it so.
-    if (std::string_view(e->name).find(".lfs.") == std::string_view::npos)
-      ++*static_cast<int*>(into);
-    return 0;
-  };
-  git_config_foreach_match(config, pattern, counted, &count);
-  git_error_clear();
-  return count;
+/// A filter program other than git-lfs, whose pointer has its file's size only if somebody made it
+/// so. No pattern: libgit2 1.5.1 leaks 20 KB for each key that one does not match.
+int is_filter_program(const git_config_entry* e, void* found) {
+  const std::string_view name = e->name;
+  const bool program = name.ends_with(".smudge") || name.ends_with(".process");
+  if (program && name.starts_with("filter.") && !name.starts_with("filter.lfs."))
+    *static_cast<bool*>(found) = true;
+  return 0;
 }
 
 bool readable(const std::filesystem::path& path) {
@@ -92,7 +89,7 @@ conversions conversions::of(const repository& repo) {
     c.everywhere = c.everywhere || readable(std::filesystem::path(xdg) / "git/attributes");
   else if (home && *home)
     c.everywhere = c.everywhere || readable(std::filesystem::path(home) / ".config/git/attributes");
-  c.programs = count_matching(raw, "^filter\\..*\\.(smudge|process)$") > 0;
+  git_config_foreach(raw, is_filter_program, &c.programs);
   return c;
 }
 
