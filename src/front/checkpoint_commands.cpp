@@ -2,10 +2,9 @@
 #include <fmt/format.h>
 
 #include <ostream>
-#include <remora/agent/prompt.hpp>
 #include <remora/core/text.hpp>
 #include <remora/git/restore.hpp>
-#include <remora/run/git_jobs.hpp>
+#include <remora/run/continuation.hpp>
 
 #include "front/render.hpp"
 
@@ -49,6 +48,7 @@ result<std::unique_ptr<checkpoint_in_repository>> open(const session& s,
 
 result<int> checkpoint_list_command(session& s, const std::string& selector) {
   REMORA_TRY(task_in_repository t, open_task(s, selector));
+  REMORA_CHECK(no_checkpoint(t.what, selector));
   git::object_writer objects(t.repo);
   const checkpoint::store store(t.repo, objects, true);
   REMORA_TRY(const auto history, store.history(t.what.run, t.task));
@@ -114,42 +114,50 @@ result<int> checkpoint_prompt_command(session& s, const std::string& selector) {
   REMORA_TRY(const auto c, open(s, selector));
   const checkpoint::record& r = c->record;
   REMORA_TRY(const run::run_view view, run::load_run(c->where.repo, r.run));
-  const json::value* recorded = view.fold.started.if_contains("plan");
-  if (!recorded || !recorded->is_object())
-    return fail(errc::corrupt, fmt::format("run {} has no plan in its record", r.run.str()));
-  REMORA_TRY(const run::plan plan, run::plan_from_json(recorded->as_object()));
+  REMORA_TRY(const run::plan plan, recorded_plan(view));
   const run::task_plan* task = plan.find(r.task);
   if (!task)
     return fail(errc::corrupt, fmt::format("the recorded plan has no task '{}'", r.task.str()));
   REMORA_TRY(const std::string text, c->store->read_state(r));
   REMORA_TRY(const agent::state mind, agent::state::from_json(text));
   REMORA_TRY(const git::commit_info base, c->where.repo.read_commit(r.base));
-  REMORA_TRY(const git::diff_summary changes,
-             git::diff_trees(c->where.repo, base.tree, r.files_tree));
-  REMORA_TRY(const git::diff_text patch,
-             git::diff_patch(c->where.repo, base.tree, r.files_tree, 64u << 10));
-
-  agent::continuation_input in;
-  in.task_prompt = task->prompt;
-  in.rules = plan.rules;
-  in.attempt = r.attempt.value() + 1;
-  if (!mind.attempts().empty() && mind.attempts().back().ended_with)
-    in.last = *mind.attempts().back().ended_with;
-  else
-    in.last.verdict = agent::verdict::interrupted;
-  in.wall = task->limits.wall;
-  in.mind = &mind;
-  for (const git::changed_file& f : changes.files)
-    in.changed.push_back({f.path, f.status, f.insertions, f.deletions});
-  in.diff = patch.text;
-  in.diff_truncated = patch.truncated;
-  in.ref = checkpoint::wip_branch(r.run, r.task).substr(std::string_view("refs/heads/").size());
-  in.base = r.base.hex();
-  in.in_place = false;
-  in.fence = "shownbutnotused0";
-  s.out << agent::continuation(in);
+  run::task_changes changes;
+  REMORA_TRY(changes.summary, git::diff_trees(c->where.repo, base.tree, r.files_tree));
+  REMORA_TRY(changes.patch,
+             git::diff_patch(c->where.repo, base.tree, r.files_tree, run::patch_in_prompt));
+  const run::continuation_request request{
+      .run = r.run,
+      .what = plan,
+      .task = *task,
+      .mind = mind,
+      .attempt = r.attempt.value() + 1,
+      .last = {.verdict = agent::verdict::interrupted, .detail = {}, .text = {}},
+      .base = r.base,
+      .files = r.files,
+      .head_note = {},
+      .fence = "shownbutnotused0"};
+  s.out << run::continuation(request, &changes);
   return 0;
 }
+
+namespace {
+
+result<int> make_branch(session& s, git::repository& repo, const restore_options& o,
+                        const git::oid& files) {
+  const std::string name = "refs/heads/" + o.branch;
+  const auto there = repo.read_ref(name);
+  if (!there)  // git refuses the name
+    return fail(errc::usage, there.error().what + "; name another branch");
+  if (*there)
+    return fail(errc::usage,
+                fmt::format("the branch '{}' is there already; name another", o.branch));
+  if (!o.dry_run) REMORA_CHECK(repo.swap_ref(name, git::oid(), files));
+  s.out << fmt::format("{} branch {} at {}\n", o.dry_run ? "would make" : "made", o.branch,
+                       files.hex());
+  return 0;
+}
+
+}  // namespace
 
 result<int> checkpoint_restore_command(session& s, const restore_options& o) {
   if (o.to.empty() == o.branch.empty())
@@ -157,18 +165,7 @@ result<int> checkpoint_restore_command(session& s, const restore_options& o) {
   REMORA_TRY(const auto c, open(s, o.selector));
   const checkpoint::record& r = c->record;
   REMORA_TRY(const git::snapshot files, c->store->read_snapshot(r));
-  if (!o.branch.empty()) {
-    const std::string name = "refs/heads/" + o.branch;
-    REMORA_TRY(const auto there, c->where.repo.read_ref(name));
-    if (there)
-      return fail(errc::usage,
-                  fmt::format("the branch '{}' is there already; name another", o.branch));
-    if (o.dry_run)
-      s.out << fmt::format("would make branch {} at {}\n", o.branch, r.files.hex());
-    else
-      REMORA_CHECK(c->where.repo.swap_ref(name, git::oid(), r.files));
-    return 0;
-  }
+  if (!o.branch.empty()) return make_branch(s, c->where.repo, o, r.files);
   const std::filesystem::path to = std::filesystem::absolute(o.to);
   if (o.dry_run) {
     REMORA_TRY(const git::diff_summary all,

@@ -7,6 +7,7 @@ namespace remora::front {
 
 result<int> diff_command(session& s, const std::string& selector) {
   REMORA_TRY(const task_in_repository t, open_task(s, selector));
+  REMORA_CHECK(no_checkpoint(t.what, selector));
   REMORA_TRY(const run::run_view view, run::load_run(t.repo, t.what.run));
   const run::task_fold& fold = view.fold.tasks.at(t.task.str());
   REMORA_TRY(auto tip, t.repo.read_ref(checkpoint::wip_branch(t.what.run, t.task)));

@@ -42,6 +42,7 @@ json::object task_json(const run::run_view& view, const run::task_fold& t) {
       {"schema", "remora.task/1"},
       {"run", view.id.str()},
       {"task", t.id},
+      {"live", view.live},
       {"phase", t.phase},
       {"outcome", t.outcome()},
       {"attempts", std::move(attempts)},
@@ -62,22 +63,44 @@ std::string attempt_text(const run::attempt_fold& a) {
                      words.empty() ? "" : ": ", words);
 }
 
-void print_task(std::ostream& out, const run::run_view& view, const run::task_fold& t) {
+/// What a person would type next about a task.
+void print_next(std::ostream& out, const run::run_view& view, const run::task_fold& t) {
+  const std::string name = view.id.str() + "/" + t.id;
+  const std::string branch = branch_name(json_text(t.ended, "branch"));
+  if (t.outcome() == "succeeded")
+    out << fmt::format("    look: remora diff {}\n    take: git merge {}\n", name, branch);
+  else if (view.live && !t.has_ended())
+    out << fmt::format("    watch: remora log {} --follow\n", name);
+  else if (!t.is_done())
+    out << fmt::format("    go on: remora {} {}\n", view.local ? "resume" : "rerun",
+                       view.local ? view.id.str() : name);
+  else
+    out << fmt::format("    look: remora log {}\n    again: remora rerun {}\n", name, name);
+}
+
+void print_task(std::ostream& out, const run::run_view& view, const run::task_fold& t, bool next) {
   out << fmt::format("{}  {}\n", pad(t.id, 16), t.has_ended() ? t.outcome() : t.phase);
   for (const run::attempt_fold& a : t.attempts) out << "    " << attempt_text(a) << '\n';
   if (t.saved)
-    out << fmt::format("    checkpoint {} ({}), {} in all: remora checkpoint show {}/{}\n",
-                       t.saved->number.value(), t.saved->reason, t.checkpoints, view.id.str(),
-                       t.id);
-  if (!t.published.is_zero())
-    out << fmt::format("    result {} on {}\n", t.published.hex().substr(0, 10),
-                       json_text(t.ended, "branch").substr(11));
+    out << fmt::format("    checkpoint {} ({}), {} in all{}\n", t.saved->number.value(),
+                       t.saved->reason, t.checkpoints,
+                       t.outcome() == "succeeded"
+                           ? ""
+                           : fmt::format(": remora checkpoint show {}/{}", view.id.str(), t.id));
+  if (const std::string commit = json_text(t.ended, "commit"); !commit.empty())
+    out << fmt::format("    result {} on {}\n", commit.substr(0, 10),
+                       branch_name(json_text(t.ended, "branch")));
+  else if (t.saved)
+    out << fmt::format("    files {} on remora-wip/{}/{}\n", t.saved->files.hex().substr(0, 10),
+                       view.id.str(), t.id);
+  if (!t.slot.empty()) out << "    worktree " << printable(t.slot) << '\n';
   if (const std::string text = json_text(t.ended, "text"); !text.empty())
     out << "    said: " << one_line(text, 100) << '\n';
   if (const std::string text = json_text(t.ended, "result"); !text.empty())
     out << "    left as its result: " << one_line(text, 100) << '\n';
   if (const std::string why = json_text(t.ended, "why"); !why.empty() && t.outcome() != "succeeded")
     out << "    why: " << one_line(why, 300) << '\n';
+  if (next) print_next(out, view, t);
 }
 
 }  // namespace
@@ -101,7 +124,7 @@ result<int> list_command(session& s, const list_options& o) {
                               {"error", view.error().what}}
               << '\n';
       else
-        s.out << fmt::format("{}  damaged: {}\n", id.str(), view.error().what);
+        s.out << fmt::format("{}  damaged: {}\n", id.str(), printable(view.error().what));
       continue;
     }
     const counts c = count(view->fold);
@@ -130,6 +153,7 @@ result<int> list_command(session& s, const list_options& o) {
 result<int> show_command(session& s, const std::string& selector) {
   REMORA_TRY(const git::repository repo, git::repository::discover(s.directory));
   REMORA_TRY(const run::selection what, run::select(repo, selector));
+  REMORA_CHECK(no_checkpoint(what, selector));
   REMORA_TRY(const run::run_view view, run::load_run(repo, what.run));
   if (!s.json && !what.task) {
     s.out << fmt::format("run {} ({}), {}, started {}\n", view.id.str(),
@@ -144,50 +168,13 @@ result<int> show_command(session& s, const std::string& selector) {
     if (s.json)
       s.out << task_json(view, t) << '\n';
     else
-      print_task(s.out, view, t);
+      print_task(s.out, view, t, what.task.has_value());
   }
   if (s.json || what.task) return 0;
   for (const std::string& w : view.fold.warnings) s.out << "warning: " << one_line(w, 300) << '\n';
   if (view.state() == "interrupted")
     s.out << fmt::format("to go on: remora {} {}\n", view.local ? "resume" : "rerun",
                          view.id.str());
-  return 0;
-}
-
-result<int> results_command(session& s, const std::string& selector) {
-  REMORA_TRY(const git::repository repo, git::repository::discover(s.directory));
-  REMORA_TRY(const run_id id, run::find_run(repo, selector));
-  REMORA_TRY(const run::run_view view, run::load_run(repo, id));
-  for (const std::string& name : view.fold.order) {
-    const run::task_fold& t = view.fold.tasks.at(name);
-    if (t.outcome() != "succeeded") continue;
-    const std::string branch = json_text(t.ended, "branch");
-    const std::string commit = json_text(t.ended, "commit");
-    REMORA_TRY(const auto there, repo.read_ref(branch));
-    const json::value* f = t.ended.if_contains("files");
-    const json::object files = f && f->is_object() ? f->get_object() : json::object();
-    const std::int64_t changed = json_integer(files, "added") + json_integer(files, "modified") +
-                                 json_integer(files, "deleted");
-    if (s.json) {
-      s.out << json::object{{"schema", "remora.result/1"},
-                            {"run", id.str()},
-                            {"task", name},
-                            {"branch", branch},
-                            {"commit", commit},
-                            {"branch_exists", there.has_value()},
-                            {"commits", json_integer(t.ended, "commits")},
-                            {"files", files},
-                            {"verified", t.ended.contains("verified") ? t.ended.at("verified")
-                                                                      : json::value(nullptr)}}
-            << '\n';
-      continue;
-    }
-    s.out << fmt::format("{}  {}  {} commits, {} files, +{} -{}  {}{}\n", pad(name, 16),
-                         commit.substr(0, 10), json_integer(t.ended, "commits"), changed,
-                         json_integer(files, "insertions"), json_integer(files, "deletions"),
-                         branch.substr(std::string_view("refs/heads/").size()),
-                         there ? "" : " (dropped)");
-  }
   return 0;
 }
 

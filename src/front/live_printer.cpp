@@ -1,111 +1,78 @@
-#include <fmt/color.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
+#include <limits>
 #include <ostream>
 #include <remora/core/text.hpp>
-#include <remora/core/units.hpp>
 #include <remora/front/printer.hpp>
+
+#include "front/render.hpp"
 
 namespace remora::front {
 namespace {
 
-std::size_t terminal_width() {
+/// Of the terminal, without the line that the cursor stands on.
+screen terminal_size() {
   winsize size{};
-  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
+  const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+  return {known && size.ws_col > 20 ? size.ws_col : 80u,
+          known && size.ws_row > 2 ? size.ws_row - 1u : 24u};
 }
 
-/// Cut to `width` columns, a code point counted as one.
-std::string fit(std::string_view line, std::size_t width) {
-  std::string out;
-  std::size_t columns = 0;
-  for (const char c : line) {
-    const bool begins = (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-    if (begins && ++columns > width) break;
-    out += c;
-  }
-  return out;
-}
-
-struct look {
-  const char* mark;
-  fmt::terminal_color color;
-};
-
-look look_of(const run::task_fold& t) {
-  if (t.outcome() == "succeeded") return {"✓", fmt::terminal_color::green};
-  if (t.has_ended() && t.outcome() == "interrupted") return {"‖", fmt::terminal_color::yellow};
-  if (t.has_ended()) return {"✗", fmt::terminal_color::red};
-  if (t.phase == "queued") return {"·", fmt::terminal_color::bright_black};
-  return {"▶", fmt::terminal_color::cyan};
-}
-
-std::string what_happens(const run::task_fold& t) {
-  if (t.has_ended()) {
-    if (t.outcome() == "succeeded") return "succeeded";
-    const std::string last = t.attempts.empty() ? "" : t.attempts.back().verdict;
-    return last.empty() ? t.outcome() : fmt::format("{} ({})", t.outcome(), last);
-  }
-  std::string line = t.phase;
-  if (t.attempts.size() > 1) {
-    const run::attempt_fold& before = t.attempts[t.attempts.size() - 2];
-    line += fmt::format(", after {}{}", before.verdict,
-                        before.detail.empty() ? "" : fmt::format(" ({})", before.detail));
-  }
-  if (t.phase == "running" && !t.last_event.empty()) line += " | " + t.last_event;
-  return line;
-}
-
+/// Each frame is one write over the previous one, line by line: nothing is blank in between.
 class live_printer final : public printer {
  public:
   live_printer(std::ostream& out, bool color) : out_(out), color_(color) {}
 
   void show(const run::record& r) override {
     fold_.apply(r);
+    if (r.type == "run_started")
+      say(fmt::format("run {}: {} tasks from {}", json_text(r.payload, "run"), fold_.order.size(),
+                      json_text(r.payload, "name")));
+    if (r.type == "run_resumed") say(fmt::format("run {} goes on", json_text(r.payload, "run")));
     if (r.type == "warning") {
-      erase();
-      const boost::json::value* text = r.payload.if_contains("text");
-      out_ << "warning: "
-           << printable(text && text->is_string() ? std::string_view(text->get_string()) : "")
-           << '\n';
+      const std::string task = json_text(r.payload, "task");
+      say(fmt::format("warning: {}{}", task.empty() ? "" : task + ": ",
+                      json_text(r.payload, "text")));
     }
-    draw();
+    draw(terminal_size());
   }
 
   void close(const run::run_summary& s) override {
-    draw();
+    draw({terminal_size().columns, std::numeric_limits<std::size_t>::max()});
     out_ << fmt::format("run {}: {} succeeded, {} failed, {} interrupted, {} skipped\n", fold_.run,
                         s.succeeded, s.failed + s.cancelled, s.interrupted, s.skipped)
          << std::flush;
   }
 
  private:
-  void erase() {
-    if (drawn_ > 0) out_ << fmt::format("\x1b[{}A\x1b[J", drawn_);
+  std::string to_top() const { return drawn_ > 0 ? fmt::format("\r\x1b[{}A", drawn_) : ""; }
+
+  /// A line that stays, above the table.
+  void say(std::string_view text) {
+    out_ << to_top() << "\x1b[J" << printable(text) << '\n';
     drawn_ = 0;
+    last_.clear();
   }
 
-  void draw() {
-    erase();
-    const std::size_t width = terminal_width();
-    for (const std::string& id : fold_.order) {
-      const run::task_fold& t = fold_.tasks.at(id);
-      const look l = look_of(t);
-      const std::string mark = color_ ? fmt::format(fmt::fg(l.color), "{}", l.mark) : l.mark;
-      const std::string line = fmt::format("{:<16} attempt {:<2} {:>3} checkpoints  {}", id,
-                                           t.attempts.size(), t.checkpoints, what_happens(t));
-      out_ << mark << ' ' << fit(printable(line), width - 3) << '\n';
-      ++drawn_;
-    }
-    out_ << std::flush;
+  void draw(screen size) {
+    std::string frame;
+    const auto lines = table_lines(fold_, size, color_);
+    for (const std::string& line : lines) frame += line + "\x1b[K\n";
+    if (frame == last_) return;
+    // Without automatic wrapping a width that we misjudge costs a character, not the table.
+    out_ << to_top() + "\x1b[?7l" + frame + "\x1b[J\x1b[?7h" << std::flush;
+    drawn_ = lines.size();
+    last_ = std::move(frame);
   }
 
   std::ostream& out_;
   bool color_;
   run::run_fold fold_;
   std::size_t drawn_ = 0;
+  std::string last_;
 };
 
 }  // namespace

@@ -1,4 +1,3 @@
-#include <fmt/color.h>
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
@@ -8,21 +7,12 @@
 #include <remora/front/printer.hpp>
 #include <set>
 
+#include "front/render.hpp"
+
 namespace remora::front {
 namespace {
 
 namespace json = boost::json;
-
-std::string text(const json::object& o, std::string_view key) {
-  const json::value* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : std::string();
-}
-
-std::int64_t integer(const json::object& o, std::string_view key) {
-  boost::system::error_code ec;
-  const json::value* v = o.if_contains(key);
-  return v && v->is_number() ? v->to_number<std::int64_t>(ec) : 0;
-}
 
 /// What only recovery reads.
 bool is_internal(const std::string& type) {
@@ -36,23 +26,25 @@ std::string short_id(const std::string& hex) {
 }
 
 std::string verdict_text(const json::object& o) {
-  const std::string detail = text(o, "detail");
-  return detail.empty() ? text(o, "verdict") : fmt::format("{} ({})", text(o, "verdict"), detail);
+  const std::string detail = json_text(o, "detail");
+  return detail.empty() ? json_text(o, "verdict")
+                        : fmt::format("{} ({})", json_text(o, "verdict"), detail);
 }
 
 std::string ended_text(const json::object& o) {
-  std::string line = text(o, "outcome");
+  std::string line = json_text(o, "outcome");
   if (const std::string why = verdict_text(o); !why.empty() && why != "completed")
     line += ": " + why;
-  if (const std::string why = one_line(text(o, "why"), 200);
-      !why.empty() && text(o, "outcome") != "succeeded")
+  if (const std::string why = one_line(json_text(o, "why"), 200);
+      !why.empty() && json_text(o, "outcome") != "succeeded")
     line += ": " + why;
   if (const json::value* f = o.if_contains("files"); f && f->is_object()) {
     const json::object& n = f->get_object();
-    line += fmt::format(", {} attempts, {} files (+{} -{}), {}", integer(o, "attempts"),
-                        integer(n, "added") + integer(n, "modified") + integer(n, "deleted"),
-                        integer(n, "insertions"), integer(n, "deletions"),
-                        format_duration(std::chrono::milliseconds(integer(o, "duration_ms"))));
+    line += fmt::format(
+        ", {} attempts, {} files (+{} -{}), {}", json_integer(o, "attempts"),
+        json_integer(n, "added") + json_integer(n, "modified") + json_integer(n, "deleted"),
+        json_integer(n, "insertions"), json_integer(n, "deletions"),
+        format_duration(std::chrono::milliseconds(json_integer(o, "duration_ms"))));
   }
   return line;
 }
@@ -61,23 +53,24 @@ std::string ended_text(const json::object& o) {
 std::string plain_line(const run::record& r) {
   const json::object& p = r.payload;
   if (r.type == "run_started")
-    return fmt::format("run {} started: {} tasks from {}", text(p, "run"), integer(p, "planned"),
-                       text(p, "name"));
-  if (r.type == "run_resumed") return fmt::format("run {} goes on", text(p, "run"));
+    return fmt::format("run {} started: {} tasks from {}", json_text(p, "run"),
+                       json_integer(p, "planned"), json_text(p, "name"));
+  if (r.type == "run_resumed") return fmt::format("run {} goes on", json_text(p, "run"));
   if (r.type == "attempt_started")
-    return fmt::format("attempt {} starts ({})", integer(p, "attempt"), text(p, "agent"));
+    return fmt::format("attempt {} starts ({})", json_integer(p, "attempt"), json_text(p, "agent"));
   if (r.type == "checkpoint_saved")
     return fmt::format("checkpoint {} saved ({}): {} files changed, {} ms, {}",
-                       integer(p, "checkpoint"), text(p, "reason"), integer(p, "files_changed"),
-                       integer(p, "ms"), short_id(text(p, "commit")));
+                       json_integer(p, "checkpoint"), json_text(p, "reason"),
+                       json_integer(p, "files_changed"), json_integer(p, "ms"),
+                       short_id(json_text(p, "commit")));
   if (r.type == "attempt_ended") {
-    const std::string own_words = one_line(text(p, "text"), 160);
-    return fmt::format("attempt {} ended: {}{}{}", integer(p, "attempt"), verdict_text(p),
+    const std::string own_words = one_line(json_text(p, "text"), 160);
+    return fmt::format("attempt {} ended: {}{}{}", json_integer(p, "attempt"), verdict_text(p),
                        own_words.empty() ? "" : ": ", own_words);
   }
   if (r.type == "verify_ended")
     return fmt::format("verification {}: {}", p.at("ok").as_bool() ? "passed" : "failed",
-                       one_line(text(p, "command"), 80));
+                       one_line(json_text(p, "command"), 80));
   if (r.type == "task_ended") return ended_text(p);
   return {};
 }
@@ -87,8 +80,8 @@ class json_printer final : public printer {
   explicit json_printer(std::ostream& out) : out_(out) {}
 
   void show(const run::record& r) override {
-    if (r.type == "run_started") run_ = text(r.payload, "run");
-    if (r.type == "run_resumed") run_ = text(r.payload, "run");
+    if (r.type == "run_started") run_ = json_text(r.payload, "run");
+    if (r.type == "run_resumed") run_ = json_text(r.payload, "run");
     const std::string line = event_line(run_, r);
     if (!line.empty()) out_ << line << '\n' << std::flush;
   }
@@ -104,10 +97,10 @@ class plain_printer final : public printer {
   plain_printer(std::ostream& out, std::ostream& err) : out_(out), err_(err) {}
 
   void show(const run::record& r) override {
-    const std::string task = text(r.payload, "task");
+    const std::string task = json_text(r.payload, "task");
     if (r.type == "warning") {
       err_ << fmt::format("remora: warning: {}{}\n", task.empty() ? "" : task + ": ",
-                          printable(text(r.payload, "text")))
+                          printable(json_text(r.payload, "text")))
            << std::flush;
       return;
     }

@@ -20,11 +20,23 @@ std::string short_time(std::string_view t) {
   return fmt::format("{} {}", t.substr(0, 10), t.substr(11, 5));
 }
 
-std::string pad(std::string_view text, std::size_t width) {
-  std::size_t columns = 0;
-  for (const char c : text)
-    if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) ++columns;
-  return std::string(text) + std::string(width > columns ? width - columns : 0, ' ');
+std::string branch_name(std::string_view ref) {
+  constexpr std::string_view heads = "refs/heads/";
+  return std::string(ref.starts_with(heads) ? ref.substr(heads.size()) : ref);
+}
+
+result<run::plan> recorded_plan(const run::run_view& view) {
+  const boost::json::value* recorded = view.fold.started.if_contains("plan");
+  if (!recorded || !recorded->is_object())
+    return fail(errc::corrupt, fmt::format("run {} has no plan in its record", view.id.str()));
+  return run::plan_from_json(recorded->as_object());
+}
+
+result<void> no_checkpoint(const run::selection& what, const std::string& selector) {
+  if (!what.checkpoint) return {};
+  return fail(errc::usage, fmt::format("'{}' names a checkpoint, which this command does not take; "
+                                       "leave out the @",
+                                       selector));
 }
 
 result<task_in_repository> open_task(const session& s, const std::string& selector) {

@@ -3,7 +3,10 @@
 
 #include <boost/json.hpp>
 #include <remora/front/commands.hpp>
+#include <remora/run/engine.hpp>
 #include <remora/run/view.hpp>
+
+#include "front/columns.hpp"
 
 namespace remora::front {
 
@@ -13,8 +16,17 @@ std::int64_t json_integer(const boost::json::object& o, std::string_view key);
 /// `2026-11-21 17:03`, from RFC 3339.
 std::string short_time(std::string_view rfc3339);
 
-/// A text in at least `width` columns (a code point counted as one).
-std::string pad(std::string_view text, std::size_t width);
+/// `remora/…`, as `git merge` takes it, from `refs/heads/remora/…`.
+std::string branch_name(std::string_view ref);
+
+/// The plan that a run was started with. Errors: errc::corrupt.
+result<run::plan> recorded_plan(const run::run_view& view);
+
+/// What `run --dry-run` says: `remora.preview/1`, a line a task; or text.
+void print_preview(session& s, const run::plan& p, const run::run_preview& view);
+
+/// errc::usage for a selection with `@N`, where that means nothing.
+result<void> no_checkpoint(const run::selection& what, const std::string& selector);
 
 /// The repository of a session, and the selection in it, which must name a task.
 struct task_in_repository {

@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ostream>
 #include <remora/core/text.hpp>
 #include <remora/core/units.hpp>
+#include <remora/run/layout.hpp>
 #include <remora/run/retire.hpp>
 
 #include "front/render.hpp"
@@ -13,13 +15,43 @@ namespace {
 
 namespace json = boost::json;
 
-/// Tasks that a selection names: one, or all of the run.
-std::vector<const run::task_fold*> chosen_tasks(const run::run_view& view,
-                                                const run::selection& what) {
+/// What one selector of `drop` names. `lock`: nobody resumes the run while we take it apart.
+struct goods {
+  run::run_view view;
+  std::optional<task_id> task;
+  std::optional<run::run_lock> lock;
+};
+
+result<goods> select_goods(const git::repository& repo, const std::string& selector) {
+  REMORA_TRY(const run::selection what, run::select(repo, selector));
+  REMORA_CHECK(no_checkpoint(what, selector));
+  const run::run_layout layout(repo.common_dir(), what.run);
+  std::optional<run::run_lock> lock;
+  if (std::filesystem::exists(layout.journal())) {
+    REMORA_TRY(lock, run::run_lock::take(layout));
+  }
+  REMORA_TRY(run::run_view view, run::load_run(repo, what.run));
+  return goods{std::move(view), what.task, std::move(lock)};
+}
+
+/// The tasks of it: one, or all of the run.
+std::vector<const run::task_fold*> tasks_of(const goods& g) {
   std::vector<const run::task_fold*> tasks;
-  for (const auto& [name, task] : view.fold.tasks)
-    if (!what.task || what.task->str() == name) tasks.push_back(&task);
+  for (const auto& [name, task] : g.view.fold.tasks)
+    if (!g.task || g.task->str() == name) tasks.push_back(&task);
   return tasks;
+}
+
+result<void> check_merged(const git::repository& repo, const goods& g) {
+  for (const run::task_fold* task : tasks_of(g)) {
+    REMORA_TRY(const std::string work, run::unmerged_work(repo, g.view, *task));
+    if (!work.empty())
+      return fail(
+          errc::usage,
+          fmt::format("{}; take it in first (remora show {}/{}), or give it up with --force", work,
+                      g.view.id.str(), task->id));
+  }
+  return {};
 }
 
 /// Why a run is not pruned, or nothing.
@@ -44,21 +76,56 @@ wall_time started_at(const run_id& id) {
 
 result<int> drop_command(session& s, const std::vector<std::string>& selectors, bool force) {
   REMORA_TRY(git::repository repo, git::repository::discover(s.directory));
+  std::vector<goods> all;
   for (const std::string& selector : selectors) {
-    REMORA_TRY(const run::selection what, run::select(repo, selector));
-    REMORA_TRY(const run::run_view view, run::load_run(repo, what.run));
-    if (view.live)
-      return fail(errc::held, fmt::format("run {} is running; end it first", what.run.str()));
-    for (const run::task_fold* task : chosen_tasks(view, what)) {
-      REMORA_TRY(const std::string work, run::unmerged_work(repo, view, *task));
-      if (!work.empty() && !force)
-        return fail(errc::usage, fmt::format("{}; merge it, or give it up with --force", work));
-      REMORA_CHECK(run::drop_task(repo, view, *task));
-      s.out << fmt::format("dropped {}/{}\n", what.run.str(), task->id);
+    REMORA_TRY(goods g, select_goods(repo, selector));
+    if (!force) REMORA_CHECK(check_merged(repo, g));
+    all.push_back(std::move(g));
+  }
+  for (const goods& g : all) {  // only now: all of it, or nothing
+    if (!g.task) {
+      REMORA_CHECK(run::remove_run(repo, g.view));
+      s.out << fmt::format("dropped {}\n", g.view.id.str());
+      continue;
+    }
+    for (const run::task_fold* task : tasks_of(g)) {
+      REMORA_CHECK(run::drop_task(repo, g.view, *task));
+      s.out << fmt::format("dropped {}/{}\n", g.view.id.str(), task->id);
     }
   }
   return 0;
 }
+
+namespace {
+
+void say_pruned(session& s, const run_id& id, const char* done, const std::string& why) {
+  if (s.json)
+    s.out << json::object{{"schema", "remora.prune/1"},
+                          {"run", id.str()},
+                          {"action", done},
+                          {"why", why}}
+          << '\n';
+  else
+    s.out << fmt::format("{}  {}{}{}\n", id.str(), done, why.empty() ? "" : ": ", why);
+}
+
+/// Directories of runs that have ended, or never began: a crash between the journal's removal and
+/// theirs leaves them. No journal is in them, so nothing can be resumed from them.
+std::vector<run_id> stale_directories(const git::repository& repo) {
+  std::vector<run_id> stale;
+  std::error_code ec;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(repo.common_dir() / "remora" / "runs", ec)) {
+    const auto id = run_id::parse(entry.path().filename().string());
+    if (!id) continue;
+    const run::run_layout layout(repo.common_dir(), *id);
+    if (!std::filesystem::exists(layout.journal()) && !run::is_live(layout)) stale.push_back(*id);
+  }
+  std::ranges::sort(stale);
+  return stale;
+}
+
+}  // namespace
 
 result<int> prune_command(session& s, const prune_options& o) {
   REMORA_TRY(git::repository repo, git::repository::discover(s.directory));
@@ -72,21 +139,31 @@ result<int> prune_command(session& s, const prune_options& o) {
     REMORA_TRY(const run_id id, run::find_run(repo, o.run));
     ids.push_back(id);
   }
+  const char* done = o.yes ? "removed" : "would be removed";
   for (const run_id& id : ids) {
-    REMORA_TRY(const run::run_view view, run::load_run(repo, id));
-    REMORA_TRY(const std::string kept, why_kept(repo, view));
-    if (kept.empty() && o.yes) REMORA_CHECK(run::remove_run(repo, view));
-    const char* what = !kept.empty() ? "kept" : o.yes ? "removed" : "would be removed";
-    if (s.json)
-      s.out << json::object{{"schema", "remora.prune/1"},
-                            {"run", id.str()},
-                            {"action", what},
-                            {"why", kept}}
-            << '\n';
-    else
-      s.out << fmt::format("{}  {}{}{}\n", id.str(), what, kept.empty() ? "" : ": ", kept);
+    const auto view = run::load_run(repo, id);
+    if (!view) {  // one damaged run does not keep the others
+      say_pruned(s, id, "kept", view.error().what);
+      continue;
+    }
+    REMORA_TRY(const std::string kept, why_kept(repo, *view));
+    if (kept.empty() && o.yes) REMORA_CHECK(run::remove_run(repo, *view));
+    say_pruned(s, id, kept.empty() ? done : "kept", kept);
   }
-  if (!o.yes && !ids.empty() && !s.json) s.err << "remora: nothing was removed; --yes does it\n";
+  const std::vector<run_id> stale = o.run.empty() ? stale_directories(repo) : std::vector<run_id>();
+  for (const run_id& id : stale) {
+    if (o.yes) {
+      std::error_code ec;
+      std::filesystem::remove_all(run::run_layout(repo.common_dir(), id).root, ec);
+      if (ec) {
+        say_pruned(s, id, "kept", "its directory cannot be removed: " + ec.message());
+        continue;
+      }
+    }
+    say_pruned(s, id, done, "a directory without a journal");
+  }
+  if (!o.yes && !s.json && ids.size() + stale.size() > 0)
+    s.err << "remora: nothing was removed; --yes does it\n";
   return 0;
 }
 

@@ -14,6 +14,8 @@
 #include <remora/run/layout.hpp>
 #include <remora/run/view.hpp>
 
+#include "front/render.hpp"
+
 namespace remora::front {
 namespace {
 
@@ -92,25 +94,20 @@ run_id new_id() {
   return run_id::make(machine_clock().wall(), std::random_device()());
 }
 
-void print_preview(session& s, const run::plan& p, const run::run_preview& view) {
-  s.out << fmt::format("plan {}: {} tasks, {} at a time, in {}\n", p.name, p.tasks.size(),
-                       p.parallel, p.repo.string());
-  for (const auto& [name, program] : view.programs) {
-    const agent::agent_config& a = p.agents.at(name);
-    s.out << fmt::format("agent {}: {} ({}), permissions {}\n", name, program.string(), a.adapter,
-                         a.permissions == agent::permissions::full ? "full" : "default");
+/// Makes the task of `RUN/TASK@N` go on from that checkpoint instead of the newest.
+result<void> start_at(git::repository& repo, const run::selection& from, run::new_run& what) {
+  REMORA_TRY(git::repository own, repo.reopen());
+  git::object_writer objects(own);
+  const checkpoint::store store(own, objects, true);
+  REMORA_TRY(const checkpoint::record chosen,
+             run::find_checkpoint(store, from.run, *from.task, *from.checkpoint));
+  what.records.insert_or_assign(from.task->str(), chosen.commit);
+  for (run::task_plan& t : what.plan.tasks) {
+    if (t.id != *from.task) continue;
+    t.base = chosen.base.hex();
+    t.base_task.reset();
   }
-  for (const run::task_plan& t : p.tasks) {
-    const auto base = view.bases.find(t.id.str());
-    const std::string from = base == view.bases.end() ? "the result of " + t.base_task->str()
-                                                      : base->second.hex().substr(0, 10);
-    std::string after;
-    for (const task_id& id : t.after) after += " " + id.str();
-    s.out << fmt::format("task {}: {} from {}, wall {}{}{}{}\n", t.id.str(), t.agent, from,
-                         format_duration_exact(t.limits.wall),
-                         after.empty() ? "" : ", after" + after, t.verify ? ", verified by: " : "",
-                         t.verify ? t.verify->shown() : "");
-  }
+  return {};
 }
 
 }  // namespace
@@ -141,6 +138,14 @@ result<int> run_command(session& s, const run_options& o) {
 result<int> resume_command(session& s, const resume_options& o) {
   REMORA_TRY(git::repository repo, git::repository::discover(s.directory));
   REMORA_TRY(const run_id id, run::find_run(repo, o.run));
+  REMORA_TRY(const run::run_view view, run::load_run(repo, id));
+  if (!view.local && view.state() == "succeeded") {
+    s.err << fmt::format(
+        "remora: run {} has ended and every task has succeeded; there is nothing to "
+        "resume\n",
+        id.str());
+    return 0;
+  }
   return drive(s, repo, [&id](run::engine& e) { return e.resume(id); });
 }
 
@@ -149,6 +154,8 @@ result<int> rerun_command(session& s, const rerun_options& o) {
   REMORA_TRY(const run::selection from, run::select(repo, o.selector));
   if (run::is_live(run::run_layout(repo.common_dir(), from.run)))
     return fail(errc::held, fmt::format("run {} is being worked on; end it first", from.run.str()));
+  if (from.checkpoint && o.clean)
+    return fail(errc::usage, "--clean starts from the base: leave out the checkpoint, or --clean");
   std::vector<std::string> only = o.tasks;
   if (from.task) only.push_back(from.task->str());
   REMORA_TRY(const run::recorded_run old, run::read_run(repo, from.run));
@@ -158,6 +165,7 @@ result<int> rerun_command(session& s, const rerun_options& o) {
     return 0;
   }
   if (!what) return what.error();
+  if (from.checkpoint) REMORA_CHECK(start_at(repo, from, *what));
   if (o.parallel > 0) what->plan.parallel = o.parallel;
   what->plan.repo = repo.work_dir().value_or(repo.common_dir());
   return drive(s, repo, [&what](run::engine& e) { return e.run(*what); });

@@ -42,7 +42,7 @@ struct resume_options {
 result<int> resume_command(session& s, const resume_options& o);
 
 struct rerun_options {
-  std::string selector;  ///< RUN or RUN/TASK
+  std::string selector;  ///< RUN, RUN/TASK or RUN/TASK@N
   std::vector<std::string> tasks;
   bool clean = false;  ///< from the base instead of the checkpoints
   std::uint32_t parallel = 0;

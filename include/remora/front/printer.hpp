@@ -5,6 +5,8 @@
 #include <iosfwd>
 #include <memory>
 #include <remora/run/engine.hpp>
+#include <string>
+#include <vector>
 
 namespace remora::front {
 
@@ -22,6 +24,13 @@ std::unique_ptr<printer> make_json_printer(std::ostream& out);
 std::unique_ptr<printer> make_plain_printer(std::ostream& out, std::ostream& err);
 /// One line a task, redrawn in place.
 std::unique_ptr<printer> make_live_printer(std::ostream& out, bool color);
+
+struct screen {
+  std::size_t columns = 80, rows = 24;
+};
+/// The table: a line a task, none wider than the screen. Where there are more tasks than rows,
+/// those that run and, last, how many there are of each kind. Pure.
+std::vector<std::string> table_lines(const run::run_fold& fold, screen size, bool color);
 
 /// One event of docs/events-of-a-run.md. Records that only recovery needs give nothing.
 std::string event_line(const std::string& run, const run::record& r);
