@@ -27,20 +27,23 @@ json::object record_json(const checkpoint::record& r) {
 }
 
 struct checkpoint_in_repository {
+  explicit checkpoint_in_repository(task_in_repository w)
+      : where(std::move(w)),
+        objects(where.repo),
+        store(where.repo, objects, true),
+        record{.run = where.what.run, .task = where.task} {}
+
   task_in_repository where;
-  std::unique_ptr<git::object_writer> objects;
-  std::unique_ptr<checkpoint::store> store;
+  git::object_writer objects;
+  checkpoint::store store;
   checkpoint::record record;
 };
 
 result<std::unique_ptr<checkpoint_in_repository>> open(const session& s,
                                                        const std::string& selector) {
   REMORA_TRY(task_in_repository where, open_task(s, selector));
-  auto c = std::unique_ptr<checkpoint_in_repository>(new checkpoint_in_repository{
-      std::move(where), {}, {}, {.run = where.what.run, .task = where.task}});
-  c->objects = std::make_unique<git::object_writer>(c->where.repo);
-  c->store = std::make_unique<checkpoint::store>(c->where.repo, *c->objects, true);
-  REMORA_TRY(c->record, open_checkpoint(c->where, *c->store));
+  auto c = std::make_unique<checkpoint_in_repository>(std::move(where));
+  REMORA_TRY(c->record, open_checkpoint(c->where, c->store));
   return c;
 }
 
@@ -68,7 +71,7 @@ result<int> checkpoint_list_command(session& s, const std::string& selector) {
 result<int> checkpoint_show_command(session& s, const std::string& selector) {
   REMORA_TRY(const auto c, open(s, selector));
   const checkpoint::record& r = c->record;
-  REMORA_TRY(const git::snapshot files, c->store->read_snapshot(r));
+  REMORA_TRY(const git::snapshot files, c->store.read_snapshot(r));
   REMORA_TRY(const git::commit_info base, c->where.repo.read_commit(r.base));
   REMORA_TRY(const git::diff_summary changes,
              git::diff_trees(c->where.repo, base.tree, r.files_tree));
@@ -77,7 +80,7 @@ result<int> checkpoint_show_command(session& s, const std::string& selector) {
     o["manifest"] = git::to_json(files.manifest);
     o["files"] = json::object{
         {"added", changes.added}, {"modified", changes.modified}, {"deleted", changes.deleted}};
-    REMORA_TRY(const std::string state, c->store->read_state(r));
+    REMORA_TRY(const std::string state, c->store.read_state(r));
     boost::system::error_code ec;
     o["state"] = json::parse(state, ec);
     s.out << o << '\n';
@@ -118,7 +121,7 @@ result<int> checkpoint_prompt_command(session& s, const std::string& selector) {
   const run::task_plan* task = plan.find(r.task);
   if (!task)
     return fail(errc::corrupt, fmt::format("the recorded plan has no task '{}'", r.task.str()));
-  REMORA_TRY(const std::string text, c->store->read_state(r));
+  REMORA_TRY(const std::string text, c->store.read_state(r));
   REMORA_TRY(const agent::state mind, agent::state::from_json(text));
   REMORA_TRY(const git::commit_info base, c->where.repo.read_commit(r.base));
   run::task_changes changes;
@@ -164,7 +167,7 @@ result<int> checkpoint_restore_command(session& s, const restore_options& o) {
     return fail(errc::usage, "say where: --to DIR or --branch NAME");
   REMORA_TRY(const auto c, open(s, o.selector));
   const checkpoint::record& r = c->record;
-  REMORA_TRY(const git::snapshot files, c->store->read_snapshot(r));
+  REMORA_TRY(const git::snapshot files, c->store.read_snapshot(r));
   if (!o.branch.empty()) return make_branch(s, c->where.repo, o, r.files);
   const std::filesystem::path to = std::filesystem::absolute(o.to);
   if (o.dry_run) {
