@@ -26,12 +26,14 @@ std::string command_outcome::text(const command_spec& spec) const {
 
 boost::asio::awaitable<result<command_outcome>> command_runner::run(command_spec command,
                                                                     process::spawn_spec spec) {
+  if (killed_) co_return fail(errc::stopped, "the task was stopped");
   spec.argv = command.argv;
   auto started = co_await host_.start(std::move(spec));
   if (!started) co_return started.error();
   const std::unique_ptr<process::child> child = std::move(*started);
   running_ = child.get();
   child->close_stdin();
+  if (killed_) child->kill();
 
   command_outcome outcome;
   io::deadline limit(co_await boost::asio::this_coro::executor, [&] {
@@ -58,6 +60,7 @@ boost::asio::awaitable<result<command_outcome>> command_runner::run(command_spec
 }
 
 void command_runner::kill() {
+  killed_ = true;
   if (running_) running_->kill();
 }
 

@@ -25,12 +25,14 @@ class command_runner {
   /// Runs it to its end and the end of its whole tree. Errors: errno of exec.
   boost::asio::awaitable<result<command_outcome>> run(command_spec command,
                                                       process::spawn_spec spec);
-  /// Ends what runs, if anything does.
+  /// Ends what runs, if anything does; what is being started ends at once, and nothing starts after
+  /// it.
   void kill();
 
  private:
   process::host& host_;
   process::child* running_ = nullptr;
+  bool killed_ = false;
 };
 
 }  // namespace remora::run

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <remora/core/posix.hpp>
@@ -46,8 +47,34 @@ result<recovered_task> recover_on(git_worker* worker, run_id run, task_plan task
   return recover_task(worker->repo, worker->objects, run, task, fold);
 }
 
-result<task_start> start_on(git_worker* worker, git::oid record) {
-  return start_from(worker->repo, worker->objects, record);
+result<task_start> start_on(git_worker* worker, run_id run, git::oid record) {
+  return start_from(worker->repo, worker->objects, run, record);
+}
+
+result<void> record_task(run_record_writer* recorder, task_id task, json::object payload,
+                         std::optional<git::oid> record) {
+  if (recorder->has_task(task)) return {};
+  return recorder->task_ended(task, payload, record, std::nullopt);
+}
+
+json::object ids_json(const std::map<std::string, git::oid>& ids) {
+  json::object o;
+  for (const auto& [task, id] : ids) o[task] = id.hex();
+  return o;
+}
+
+void read_ids(const json::object& from, std::string_view key, std::map<std::string, git::oid>& to) {
+  const json::value* all = from.if_contains(key);
+  if (!all || !all->is_object()) return;
+  for (const auto& [task, text] : all->get_object())
+    if (auto id = git::oid::parse(text.as_string())) to[task] = *id;
+}
+
+supervise::task_outcome outcome_of(const task_fold& fold) {
+  using enum supervise::task_outcome;
+  for (const auto o : {succeeded, cancelled, skipped})
+    if (supervise::name(o) == fold.outcome()) return o;
+  return failed;
 }
 
 }  // namespace
@@ -76,6 +103,9 @@ struct engine::impl {
   asio::awaitable<result<task_start>> start_of(const task_plan& task);
   asio::awaitable<result<void>> end(run_summary summary);
   void skip(std::size_t index);
+  void start_log(std::unique_ptr<journal_file> file, sequence next);
+  asio::awaitable<result<void>> recover(const task_plan& task);
+  asio::awaitable<result<void>> record_rest();
   void count(supervise::task_outcome outcome);
   void stop_all();
 
@@ -133,10 +163,11 @@ result<void> engine::impl::open(const run_id& id, plan what) {
   lock = std::make_unique<run_lock>(std::move(taken));
   for (std::size_t i = 0; i < git_workers; ++i) {
     REMORA_TRY(git::repository opened, repo.reopen());
-    context->workers.push_back(std::make_unique<git_worker>(std::move(opened)));
+    context->workers.push_back(std::make_unique<git_worker>(std::move(opened), lock.get()));
   }
   git_worker& first = *context->workers.front();
-  context->recorder = std::make_unique<run_record_writer>(first.repo, first.objects, id);
+  context->recorder =
+      std::make_unique<run_record_writer>(first.repo, first.objects, id, lock.get());
   context->broken = [this](error e) {
     if (!failure) failure = std::move(e);
     inbox.post(stop_asked());
@@ -153,26 +184,31 @@ asio::awaitable<result<run_summary>> engine::run(new_run what) {
   if (!view) co_return view.error();
   self.bases = view->bases;
   self.records = what.records;
+  sweep_runs(self.repo);
   auto synced = git::sync_object_database(self.repo);
   if (!synced) co_return synced.error();
   auto opened = self.open(what.id, what.plan);
   if (!opened) co_return opened.error();
   self.context->dirty = view->dirty;
 
-  json::object bases;
-  for (const auto& [task, commit] : self.bases) bases[task] = commit.hex();
   json::object started{{"schema", run_schema},
                        {"run", what.id.str()},
                        {"name", what.plan.name},
                        {"host", host_name()},
                        {"started", iso8601(self.time.wall())},
                        {"planned", what.plan.tasks.size()},
-                       {"bases", std::move(bases)},
+                       {"bases", ids_json(self.bases)},
+                       {"records", ids_json(self.records)},
                        {"dirty", !view->dirty.empty()},
                        {"plan", to_json(what.plan)}};
   if (what.continues) started["continues"] = what.continues->str();
   auto begun = co_await self.begin_new(what, std::move(started));
-  if (!begun) co_return begun.error();
+  if (!begun) {  // nothing was announced: nothing stays
+    self.context->log.reset();
+    std::error_code ignored;
+    fs::remove_all(self.context->layout.root, ignored);
+    co_return begun.error();
+  }
   co_return co_await self.work();
 }
 
@@ -181,7 +217,7 @@ asio::awaitable<result<void>> engine::impl::begin_new(const new_run& what, json:
   run_context& run = *context;
   auto file = open_journal_file(run.layout.journal(), 0);
   if (!file) co_return file.error();
-  run.log = std::make_unique<journal>(loop, std::move(*file), time);
+  start_log(std::move(*file), 1);
   const record first = run.log->append("run_started", started);
   run.fold.apply(first);
   auto durable = co_await run.log->durable(first.seq);
@@ -200,6 +236,13 @@ asio::awaitable<result<void>> engine::impl::begin_new(const new_run& what, json:
   co_return result<void>();
 }
 
+/// A journal that cannot be written, or is no longer ours to write, ends the run at once.
+void engine::impl::start_log(std::unique_ptr<journal_file> file, sequence next) {
+  auto ours = guarded(std::move(file), [held = lock.get()] { return held->check(); });
+  context->log = std::make_unique<journal>(loop, std::move(ours), time, next);
+  context->log->on_failure(context->broken);
+}
+
 asio::awaitable<result<run_summary>> engine::resume(run_id id) {
   impl& self = *impl_;
   const run_layout layout(self.repo.common_dir(), id);
@@ -210,6 +253,12 @@ asio::awaitable<result<run_summary>> engine::resume(run_id id) {
                                                "left unfinished as a new run",
                                                id.str(), id.str()));
   if (!contents) co_return contents.error();
+  if (contents->records.empty())
+    co_return fail(
+        errc::no_match,
+        fmt::format("run {} was ended before it began: nothing was started, and there is "
+                    "nothing to go on with; 'remora run' starts anew",
+                    id.str()));
   run_fold fold;
   for (const record& r : contents->records) fold.apply(r);
   const json::value* recorded = fold.started.if_contains("plan");
@@ -227,7 +276,7 @@ asio::awaitable<result<run_summary>> engine::resume(run_id id) {
   for (const record& r : contents->records) run.fold.apply(r);
   auto file = open_journal_file(layout.journal(), contents->valid_bytes);
   if (!file) co_return file.error();
-  run.log = std::make_unique<journal>(self.loop, std::move(*file), self.time, run.fold.last + 1);
+  self.start_log(std::move(*file), run.fold.last + 1);
   auto begun = co_await self.begin_again();
   if (!begun) co_return begun.error();
   co_return co_await self.work();
@@ -245,29 +294,51 @@ asio::awaitable<result<void>> engine::impl::begin_again() {
   }
   if (!known) co_return known.error();
   run.tell("run_resumed", json::object{{"run", run.id.str()}});
-  if (const json::value* b = run.fold.started.if_contains("bases"); b && b->is_object())
-    for (const auto& [task, commit] : b->get_object())
-      if (auto id = git::oid::parse(commit.as_string())) bases[task] = *id;
+  read_ids(run.fold.started, "bases", bases);
+  read_ids(run.fold.started, "records", records);
+  const auto removed = remove_ref_locks(repo.common_dir(), run.id);
+  if (!removed) co_return removed.error();
+  for (const std::string& ref : *removed)
+    run.tell("warning", json::object{{"text", "removed the stale lock " + ref}});
   for (const task_plan& t : run.what.tasks) {
     const task_fold& fold = run.fold.tasks.at(t.id.str());
     if (fold.is_done()) {
-      const std::string outcome = fold.outcome();
-      over[t.id.str()] = outcome == "succeeded"   ? supervise::task_outcome::succeeded
-                         : outcome == "cancelled" ? supervise::task_outcome::cancelled
-                         : outcome == "skipped"   ? supervise::task_outcome::skipped
-                                                  : supervise::task_outcome::failed;
+      over[t.id.str()] = outcome_of(fold);
       results[t.id.str()] = fold.published;
       continue;
     }
     if (fold.base.is_zero()) continue;  // it had not started
-    auto recovered =
-        co_await io::run_on(pool, recover_on, run.workers.front().get(), run.id, t, fold);
+    auto recovered = co_await recover(t);
     if (!recovered) co_return recovered.error();
-    for (const std::string& remark : recovered->remarks)
-      run.tell("warning", json::object{{"task", t.id.str()}, {"text", remark}});
-    starts.insert_or_assign(t.id.str(), std::move(recovered->start));
-    run.tell("task_resumed", json::object{{"task", t.id.str()}});
   }
+  co_return result<void>();
+}
+
+asio::awaitable<result<void>> engine::impl::recover(const task_plan& task) {
+  run_context& run = *context;
+  git_worker* worker = run.workers.front().get();
+  const task_fold fold = run.fold.tasks.at(task.id.str());
+  auto recovered = co_await io::run_on(worker->pool, recover_on, worker, run.id, task, fold);
+  if (!recovered) co_return recovered.error();
+  task_start& start = recovered->start;
+  if (const auto from = records.find(task.id.str()); from != records.end()) {
+    start.old_run = from->second;
+    if (!start.record &&
+        start.published.is_zero()) {  // of a rerun, before its own first checkpoint
+      auto old = co_await io::run_on(worker->pool, start_on, worker, run.id, from->second);
+      if (!old) co_return old.error();
+      start.record = old->record;
+      start.number = old->number;
+      start.base = old->base;
+      start.changed = old->changed;
+      start.mind = std::move(old->mind);
+      start.made = std::max(start.made, old->made);
+    }
+  }
+  for (const std::string& remark : recovered->remarks)
+    run.tell("warning", json::object{{"task", task.id.str()}, {"text", remark}});
+  starts.insert_or_assign(task.id.str(), std::move(start));
+  run.tell("task_resumed", json::object{{"task", task.id.str()}});
   co_return result<void>();
 }
 
@@ -342,7 +413,7 @@ asio::awaitable<result<task_start>> engine::impl::start_of(const task_plan& task
     co_return resumed->second;
   if (const auto from = records.find(task.id.str()); from != records.end()) {
     git_worker* worker = context->workers.front().get();
-    co_return co_await io::run_on(worker->pool, start_on, worker, from->second);
+    co_return co_await io::run_on(worker->pool, start_on, worker, context->id, from->second);
   }
   task_start start;
   if (task.base_task)
@@ -396,13 +467,33 @@ asio::awaitable<result<void>> engine::impl::end(run_summary s) {
   auto durable = co_await run.log->durable(last);
   if (!durable) co_return durable.error();
   if (s.interrupted > 0) co_return result<void>();
+  auto rest = co_await record_rest();
+  if (!rest) co_return rest.error();
   asio::thread_pool& pool = run.workers.front()->pool;
   auto recorded =
       co_await io::run_on(pool, record_end, run.recorder.get(), ended, run.layout.journal());
   if (!recorded) co_return recorded.error();
   run.log.reset();
-  std::error_code ignored;  // what stays is swept by `prune`
+  std::error_code ignored;  // what stays is swept when the next run begins
+  fs::remove(run.layout.journal(), ignored);
   fs::remove_all(run.layout.root, ignored);
+  co_return result<void>();
+}
+
+/// Tasks that ended without a runner (skipped, or their start could not be read), or between their
+/// end and its record.
+asio::awaitable<result<void>> engine::impl::record_rest() {
+  run_context& run = *context;
+  asio::thread_pool& pool = run.workers.front()->pool;
+  for (const task_plan& t : run.what.tasks) {
+    const task_fold& fold = run.fold.tasks.at(t.id.str());
+    if (!fold.is_done()) continue;
+    std::optional<git::oid> newest;
+    if (fold.saved && fold.published.is_zero()) newest = fold.saved->record;
+    auto recorded =
+        co_await io::run_on(pool, record_task, run.recorder.get(), t.id, fold.ended, newest);
+    if (!recorded) co_return recorded.error();
+  }
   co_return result<void>();
 }
 

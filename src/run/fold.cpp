@@ -59,6 +59,7 @@ void phase(task_fold& t, const record& r) {
 void slot_lent(task_fold& t, const record& r) {
   t.slot = text(r.payload, "slot");
   t.quarantined = false;
+  t.slot_used = flag(r.payload, "in_place");
 }
 void slot_freed(task_fold& t, const record&) {
   t.slot.clear();
@@ -67,6 +68,7 @@ void slot_quarantined(task_fold& t, const record&) {
   t.quarantined = true;
 }
 void attempt_started(task_fold& t, const record& r) {
+  t.slot_used = true;
   t.attempts.push_back({attempt_no(integer(r.payload, "attempt")),
                         text(r.payload, "agent"),
                         r.t,
@@ -77,7 +79,7 @@ void attempt_started(task_fold& t, const record& r) {
                         false});
 }
 void attempt_ended(task_fold& t, const record& r) {
-  if (t.attempts.empty()) return;
+  if (!t.attempt_is_open()) return;
   attempt_fold& a = t.attempts.back();
   a.ended = r.t;
   a.verdict = text(r.payload, "verdict");
@@ -136,6 +138,12 @@ const std::unordered_map<std::string_view, handler>& handlers() {
 
 bool task_fold::is_done() const {
   return has_ended() && outcome() != "interrupted";
+}
+
+bool task_fold::result_is_due() const {
+  return published.is_zero() && saved && !prepared && !attempts.empty() &&
+         !attempts.back().ended.empty() && attempts.back().verdict == "completed" &&
+         attempts.back().detail != "not_saved";
 }
 
 std::string task_fold::outcome() const {

@@ -5,7 +5,8 @@
 #include <chrono>
 #include <remora/core/text.hpp>
 #include <remora/run/git_jobs.hpp>
-#include <remora/run/layout.hpp>
+
+#include "run/slot_branch.hpp"
 
 namespace remora::run {
 namespace fs = std::filesystem;
@@ -75,27 +76,44 @@ result<void> restore_into(git_worker* worker, const slot_request& r, const git::
 
 /// A reserved directory with the task's branch checked out; nothing is left behind where that
 /// fails.
-result<git::worktree> check_out(git_worker* worker, const slot_request& r, std::stop_token stop) {
+result<git::worktree> check_out(git_worker* worker, const slot_request& r, slot_made& made,
+                                std::stop_token stop) {
+  REMORA_TRY(std::string remark, free_branch(worker->repo, r));
+  if (!remark.empty()) made.remarks.push_back(std::move(remark));
   REMORA_TRY(const fs::path root, reserve_slot(r.slots_root));
   auto tree = git::add_worktree(worker->repo, root, r.branch, r.base, stop);
   if (!tree) ::rmdir(root.c_str());
   return tree;
 }
 
-}  // namespace
-
-result<slot_made> make_slot(git_worker* worker, slot_request r, std::stop_token stop) {
-  slot_made made;
-  made.in_place = !r.reuse.empty();
-  REMORA_TRY(git::worktree tree, made.in_place ? git::open_worktree(worker->repo, r.reuse)
-                                               : check_out(worker, r, stop));
+result<void> fill_slot(git_worker* worker, const slot_request& r, git::worktree tree,
+                       slot_made& made, std::stop_token stop) {
   REMORA_TRY(made.workspace, open_workspace(worker, std::move(tree), r));
   if (!made.in_place) REMORA_CHECK(copy_into(r, made, stop));
-  if (!r.record) return made;
+  if (!r.record) return {};
   REMORA_TRY(git::snapshot files, read_checkpoint(worker, *r.record));
   if (!made.in_place) REMORA_CHECK(restore_into(worker, r, files, made, stop));
   if (r.same_run) made.workspace->last = std::move(files);
-  return made;
+  return {};
+}
+
+}  // namespace
+
+result<slot_made> make_slot(git_worker* worker, slot_request r, std::stop_token stop) {
+  REMORA_CHECK(worker->check_lock());
+  slot_made made;
+  made.in_place = !r.reuse.empty();
+  REMORA_TRY(git::worktree tree, made.in_place ? git::open_worktree(worker->repo, r.reuse)
+                                               : check_out(worker, r, made, stop));
+  const fs::path root = tree.root;
+  const auto filled = fill_slot(worker, r, std::move(tree), made, stop);
+  if (filled) return made;
+  if (!made.in_place) {  // best effort: the error that led here is the one to tell
+    (void)git::remove_worktree(worker->repo, root);
+    if (const auto left = worker->repo.read_ref(r.branch); left && *left)
+      (void)worker->repo.delete_ref(r.branch, **left);
+  }
+  return filled.error();
 }
 
 result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace> where,
@@ -140,15 +158,18 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   r.record.files = files;
   checkpoint::store store(worker->repo, worker->objects, r.keep_branch);
   REMORA_TRY(taken.prepared, store.prepare(std::move(r.record)));
-  where->last = std::move(files);
+  taken.files = std::move(files);
   return taken;
 }
 
-result<std::string> publish_checkpoint(git_worker* worker, checkpoint::prepared prepared,
+result<std::string> publish_checkpoint(git_worker* worker, std::shared_ptr<workspace> where,
+                                       checkpoint::prepared prepared, git::snapshot files,
                                        bool keep_branch) {
+  REMORA_CHECK(worker->check_lock());
   checkpoint::store store(worker->repo, worker->objects, keep_branch);
   auto published = store.publish(prepared);
   if (!published) return published.error();
+  where->last = std::move(files);
   if (published->kept)
     return fmt::format(
         "the checkpoint ref of {} held a value that remora did not write; it was kept at {}",
@@ -179,51 +200,15 @@ result<task_changes> changes_since(git_worker* worker, git::oid base, git::oid f
   return changes;
 }
 
-result<result_made> publish_result(git_worker* worker, result_request r) {
-  git::repository& repo = worker->repo;
-  checkpoint::store store(repo, worker->objects, true);
-  REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, r.record));
-  REMORA_TRY(const git::snapshot files, store.read_snapshot(record));
-  const git::oid head = record.head.commit.is_zero() ? r.base : record.head.commit;
-  REMORA_TRY(const git::commit_info head_commit, repo.read_commit(head));
-
-  result_made made;
-  REMORA_TRY(const git::result_tree tree, git::make_result_tree(repo, worker->objects, files.tree,
-                                                                head, files.manifest, r.rules));
-  made.left_out = files.manifest.left_out;
-  made.left_out.insert(made.left_out.end(), tree.left_out.begin(), tree.left_out.end());
-  made.whole = made.left_out.empty() && files.stashes.empty();
-  REMORA_TRY(const bool descends, repo.is_ancestor(r.base, head));
-  made.head_moved = !descends;
-  made.commit = head;
-  if (tree.tree != head_commit.tree) {
-    const std::string subject = r.title.empty() ? r.task.str() : r.title;
-    const std::string message =
-        fmt::format("{}\n\nWhat the agent left uncommitted.\n\nRemora-Run: {}\nRemora-Task: {}\n",
-                    one_line(subject, 72), r.run.str(), r.task.str());
-    const git::oid parents[] = {head};
-    REMORA_TRY(made.commit,
-               worker->objects.commit(tree.tree, parents, repo.user_signature(), message));
-  }
-  REMORA_CHECK(worker->objects.barrier());
-  REMORA_TRY(const std::optional<git::oid> old, repo.read_ref(r.branch));
-  if (old != made.commit)
-    REMORA_CHECK(repo.swap_ref(r.branch, old.value_or(git::oid()), made.commit));
-
-  REMORA_TRY(const git::commit_info base, repo.read_commit(r.base));
-  REMORA_TRY(made.changes, git::diff_trees(repo, base.tree, tree.tree));
-  REMORA_TRY(const auto commits, repo.commits_between(r.base, made.commit, 10'000));
-  made.commits = commits.size();
-  return made;
-}
-
 result<void> remove_checkpoint(git_worker* worker, git::oid id) {
+  REMORA_CHECK(worker->check_lock());
   checkpoint::store store(worker->repo, worker->objects, true);
   REMORA_TRY(const checkpoint::record record, checkpoint::read_record(worker->repo, id));
   return store.remove(record);
 }
 
 result<void> remove_slot(git_worker* worker, fs::path root) {
+  REMORA_CHECK(worker->check_lock());
   return git::remove_worktree(worker->repo, root);
 }
 

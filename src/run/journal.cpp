@@ -46,7 +46,28 @@ class file_on_disk final : public journal_file {
   std::uint64_t size_;
 };
 
+class guarded_file final : public journal_file {
+ public:
+  guarded_file(std::unique_ptr<journal_file> file, std::function<result<void>()> check)
+      : file_(std::move(file)), check_(std::move(check)) {}
+
+  result<void> append(std::string_view bytes) override {
+    REMORA_CHECK(check_());
+    return file_->append(bytes);
+  }
+  result<void> sync() override { return file_->sync(); }
+
+ private:
+  std::unique_ptr<journal_file> file_;
+  std::function<result<void>()> check_;
+};
+
 }  // namespace
+
+std::unique_ptr<journal_file> guarded(std::unique_ptr<journal_file> file,
+                                      std::function<result<void>()> check) {
+  return std::make_unique<guarded_file>(std::move(file), std::move(check));
+}
 
 result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::path& path,
                                                         std::uint64_t valid_bytes) {
@@ -91,6 +112,7 @@ struct journal::impl : std::enable_shared_from_this<journal::impl> {
   sequence next;
   sequence durable;
   std::optional<error> failed;
+  std::function<void(error)> told;
   asio::steady_timer wake;  ///< never expires: cancelled whenever `durable` or `failed` changes
 
   // both
@@ -114,10 +136,13 @@ void journal::impl::work() {
     lock.unlock();
     if (!broken) broken = commit(bytes);
     asio::post(loop, [self = shared_from_this(), last, broken] {
-      if (broken)
+      if (broken) {
+        const bool first = !self->failed;
         self->failed = broken;
-      else
+        if (first && self->told) self->told(*broken);
+      } else {
         self->durable = last;
+      }
       self->wake.cancel();
     });
   }
@@ -136,6 +161,7 @@ journal::journal(asio::any_io_executor loop, std::unique_ptr<journal_file> file,
 }
 
 journal::~journal() {
+  impl_->told = nullptr;
   {
     const std::lock_guard lock(impl_->mutex);
     impl_->closing = true;
@@ -155,6 +181,10 @@ record journal::append(std::string type, json::object payload) {
   }
   impl_->pending.notify_one();
   return r;
+}
+
+void journal::on_failure(std::function<void(error)> told) {
+  impl_->told = std::move(told);
 }
 
 asio::awaitable<result<void>> journal::durable(sequence seq) {

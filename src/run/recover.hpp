@@ -20,8 +20,8 @@ result<recovered_task> recover_task(git::repository& repo, git::object_writer& o
                                     const run_id& run, const task_plan& task,
                                     const task_fold& fold);
 
-/// A task of a rerun: from the record of another run.
-result<task_start> start_from(git::repository& repo, git::object_writer& objects,
+/// A task of the rerun `run`: from the record of another run. The state becomes this run's.
+result<task_start> start_from(git::repository& repo, git::object_writer& objects, const run_id& run,
                               const git::oid& record);
 
 }  // namespace remora::run

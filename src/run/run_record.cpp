@@ -32,8 +32,9 @@ result<json::object> parse_object(std::string_view text, std::string_view what) 
 
 }  // namespace
 
-run_record_writer::run_record_writer(git::repository& repo, git::object_writer& objects, run_id run)
-    : repo_(repo), objects_(objects), run_(std::move(run)) {}
+run_record_writer::run_record_writer(git::repository& repo, git::object_writer& objects, run_id run,
+                                     const run_lock* lock)
+    : repo_(repo), objects_(objects), run_(std::move(run)), lock_(lock) {}
 
 result<void> run_record_writer::start(const json::object& run_json, const plan& p,
                                       std::vector<git::oid> parents) {
@@ -110,6 +111,7 @@ result<void> run_record_writer::commit(const std::string& subject, std::vector<g
   REMORA_TRY(const git::oid id,
              objects_.commit(tree, unique, git::remora_signature(now_seconds()), message));
   REMORA_CHECK(objects_.barrier());
+  if (lock_) REMORA_CHECK(lock_->check());
   REMORA_CHECK(repo_.swap_ref(checkpoint::run_ref(run_), tip_, id));
   tip_ = id;
   return {};

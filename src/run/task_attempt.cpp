@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <ctime>
 #include <random>
 #include <remora/core/text.hpp>
 #include <remora/io/run_on.hpp>
+#include <remora/run/continuation.hpp>
 
 #include "run/task_runner.hpp"
 
@@ -12,7 +15,6 @@ namespace asio = boost::asio;
 namespace json = boost::json;
 namespace {
 
-constexpr std::size_t diff_in_prompt = 64u << 10;
 constexpr std::size_t text_in_journal = 1024;
 /// The host drains pipes for 2 s after the tree is empty; then an exit is told without the rest.
 constexpr std::chrono::milliseconds longest_drain{5000};
@@ -32,6 +34,15 @@ bool is_turn_level(const agent::event& e) {
   return !std::holds_alternative<agent::unknown>(e);
 }
 
+/// From now to a moment as `iso8601` writes it; nothing where it is none.
+std::optional<std::chrono::milliseconds> until(const std::string& moment, wall_time now) {
+  std::tm tm{};
+  if (::strptime(moment.c_str(), "%Y-%m-%dT%H:%M:%S", &tm) == nullptr) return std::nullopt;
+  const wall_time at = std::chrono::system_clock::from_time_t(::timegm(&tm));
+  return std::chrono::ceil<std::chrono::milliseconds>(
+      std::max(at - now, wall_time::duration::zero()));
+}
+
 json::object shortened(const agent::event& e) {
   json::object o = agent::to_json(e);
   for (auto& [key, value] : o) {
@@ -48,6 +59,8 @@ json::object shortened(const agent::event& e) {
 asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   auto prompt = co_await make_prompt();
   if (!prompt) {
+    attempt_ = attempt_no(number);  // the end that follows is this attempt's, not the last one's
+    mind_.begin_attempt(number, agent_, run_.time.wall());
     post(supervise::spawn_failed{prompt.error().what});
     co_return;
   }
@@ -63,13 +76,14 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
 
   agent::launch_request request;
   request.prompt = prompt_;
-  if (task_.session == session_policy::native && in_place_) request.session_id = mind_.session_id();
+  if (task_.session == session_policy::native && in_place_ && !native_failed_)
+    request.session_id = mind_.session_id();
+  native_ = !request.session_id.empty();
   const agent::launch launch = adapter_.plan_launch(agent_, request);
   mind_.begin_attempt(number, agent_, run_.time.wall());
 
-  std::vector<std::string> pass_env = launch.pass_env;
-  pass_env.insert(pass_env.end(), agent_.pass_env.begin(), agent_.pass_env.end());
-  process::spawn_spec spec = child_spec(fmt::format("{}.{}", task_.id.str(), number), pass_env);
+  process::spawn_spec spec =
+      child_spec(fmt::format("{}.{}", task_.id.str(), number), launch.pass_env);
   for (const auto& [name, value] : launch.environment) set(spec.environment, name, value);
   spec.argv = launch.argv;
 
@@ -107,6 +121,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   phase("running");
   if (!launch.stdin_bytes.empty()) child_->write_stdin(launch.stdin_bytes);
   if (!launch.keep_stdin_open) child_->close_stdin();
+  unsaved_ = true;
   in_place_ = true;  // from here on a successor finds this worktree as this attempt leaves it
   post(supervise::started());
   pumps_.spawn("pump", pump(child_));
@@ -121,48 +136,41 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
     first.unseen = run_.dirty;
     co_return agent::first_prompt(first);
   }
-  agent::continuation_input next;
-  next.task_prompt = task_.prompt;
-  next.rules = run_.what.rules;
-  next.attempt = attempt_.value() + 1;
-  next.last = mind_.attempts().empty() || !mind_.attempts().back().ended_with
-                  ? last_outcome_
-                  : *mind_.attempts().back().ended_with;
-  next.wall = task_.limits.wall;
-  next.brief = task_.brief;
-  next.mind = &mind_;
-  next.ref = fmt::format("remora-wip/{}/{}", run_.id.str(), task_.id.str());
-  next.base = start_.base.hex();
-  next.head_note = head_note_;
-  next.in_place = in_place_;
-  next.fence = random_fence();
   git::oid files = files_;
   if (files.is_zero() && record_) {
     const auto read = co_await io::run_on(worker_->pool, read_files_commit, worker_, *record_);
     if (!read) co_return read.error();
     files = *read;
   }
-  if (!files.is_zero()) {
-    const auto changes = co_await io::run_on(worker_->pool, changes_since, worker_, start_.base,
-                                             files, diff_in_prompt);
-    if (!changes) co_return changes.error();
-    for (const git::changed_file& f : changes->summary.files)
-      next.changed.push_back({f.path, f.status, f.insertions, f.deletions});
-    next.diff = changes->patch.text;
-    next.diff_truncated = changes->patch.truncated;
-  }
-  co_return agent::continuation(next);
+  const continuation_request next{.run = run_.id,
+                                  .what = run_.what,
+                                  .task = task_,
+                                  .mind = mind_,
+                                  .attempt = attempt_.value() + 1,
+                                  .last = last_outcome_,
+                                  .base = start_.base,
+                                  .files = files,
+                                  .head_note = head_note_,
+                                  .in_place = in_place_,
+                                  .fence = random_fence()};
+  if (files.is_zero()) co_return continuation(next, nullptr);
+  const auto changes = co_await io::run_on(worker_->pool, changes_since, worker_, start_.base,
+                                           files, patch_in_prompt);
+  if (!changes) co_return changes.error();
+  co_return continuation(next, &*changes);
 }
 
 asio::awaitable<void> task_runner::pump(std::shared_ptr<process::child> child) {
   for (bool living = true; living;) {
     process::child_event event = co_await child->next();
     living = !std::holds_alternative<process::emptied>(event);
-    inbox_.post(message(std::move(event)));
+    inbox_.post(message(child_told{child, std::move(event)}));
   }
 }
 
-void task_runner::on_child(const process::child_event& e) {
+void task_runner::on_child(const child_told& told) {
+  if (told.child != child_) return;
+  const process::child_event& e = told.event;
   if (const auto* out = std::get_if<process::out_bytes>(&e)) on_output(out->bytes, false);
   if (const auto* err = std::get_if<process::err_bytes>(&e)) on_output(err->bytes, true);
   if (const auto* f = std::get_if<process::frozen>(&e)) feed(supervise::frozen{f->whole});
@@ -174,6 +182,11 @@ void task_runner::on_child(const process::child_event& e) {
   }
   if (const auto* empty = std::get_if<process::emptied>(&e)) {
     flush_exit();
+    if (empty->unsaved_bytes > 0)
+      warn(
+          fmt::format("{} bytes of the agent's output are not in its transcript: they could not "
+                      "be written, the disk may be full",
+                      empty->unsaved_bytes));
     feed(supervise::emptied{empty->proven});
   }
 }
@@ -183,11 +196,16 @@ void task_runner::flush_exit() {
   drain_.set(std::nullopt);
   if (!exit_ || !parser_) return;
   std::vector<agent::event> events;
+  // What came without a newline at the very end: to a parser of text the last line as good as any.
+  if (!out_lines_.rest().empty()) parser_->out_line(out_lines_.rest(), events);
+  if (!err_lines_.rest().empty()) parser_->err_line(err_lines_.rest(), events);
   const agent::outcome concluded = parser_->conclude(*exit_, events);
   exit_.reset();
   for (const agent::event& e : events) on_event(e);
   supervise::exited exited;
   exited.concluded = concluded;
+  if (concluded.verdict == agent::verdict::rate_limited)
+    exited.retry_in = until(concluded.detail, run_.time.wall());
   feed(exited);
 }
 

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <iterator>
 #include <remora/core/text.hpp>
 #include <remora/io/run_on.hpp>
 
@@ -63,8 +65,7 @@ asio::awaitable<void> task_runner::publish() {
   auto done = co_await publish_steps();
   if (done) {
     post(supervise::published());
-    if (!start_.published
-             .is_zero())  // no machine led here: the attempt had ended before our predecessor died
+    if (publishes_only())  // no machine led here: the attempt ended before our predecessor died
       finished_ = supervise::finish{supervise::task_outcome::succeeded,
                                     {agent::verdict::completed, {}, {}}};
     co_return;
@@ -72,26 +73,36 @@ asio::awaitable<void> task_runner::publish() {
   warn(fmt::format("the result could not be published: {}; the checkpoint is kept",
                    done.error().what));
   post(supervise::publish_failed{done.error().what});
-  if (!start_.published.is_zero())
+  if (publishes_only())
     finished_ = supervise::finish{supervise::task_outcome::interrupted,
                                   {agent::verdict::interrupted, {}, done.error().what}};
 }
 
 /// Result durable → journal durable → run's record durable → checkpoint deleted → slot freed (X5).
 asio::awaitable<result<void>> task_runner::publish_steps() {
-  if (!record_) co_return fail(errc::corrupt, "there is no checkpoint to make a result of");
+  if (!record_ && start_.published.is_zero())
+    co_return fail(errc::corrupt, "there is no checkpoint to make a result of");
   result_request request{.run = run_.id,
                          .task = task_.id,
                          .title = task_.title,
-                         .record = *record_,
+                         .record = record_.value_or(git::oid()),
                          .base = start_.base,
                          .branch = branch(),
-                         .rules = {.max_file_bytes = run_.what.result_max_file_bytes}};
+                         .aside = aside(),
+                         .rules = {.max_file_bytes = run_.what.result_max_file_bytes},
+                         .published = start_.published,
+                         .published_whole = start_.published_whole};
   auto made = co_await io::run_on(worker_->pool, publish_result, worker_, std::move(request));
   if (!made) co_return made.error();
   made_ = std::move(*made);
   result_commit_ = made_->commit;
   const bool whole = made_->whole;
+  if (!made_->remark.empty()) warn(made_->remark);
+  if (made_->head_moved)
+    warn(
+        fmt::format("the agent's HEAD does not descend from the base {}: the result holds what "
+                    "the agent made of it, and may lack commits of the base",
+                    start_.base.hex()));
   if (!whole)
     warn(fmt::format("the checkpoint is kept: it holds {} paths that the result does not",
                      made_->left_out.size()));
@@ -104,6 +115,8 @@ asio::awaitable<result<void>> task_runner::publish_steps() {
   }
   agent::outcome last{agent::verdict::completed, last_outcome_.detail, last_outcome_.text};
   ended_ = ended_payload(supervise::task_outcome::succeeded, last);
+  const std::vector<std::string> refs = co_await new_branches();
+  ended_["refs"] = json::array(refs.begin(), refs.end());
   git_worker* keeper = run_.workers.front().get();
   auto recorded = co_await io::run_on(keeper->pool, record_task, run_.recorder.get(), task_.id,
                                       ended_, record_, std::optional(result_commit_));
@@ -112,14 +125,12 @@ asio::awaitable<result<void>> task_runner::publish_steps() {
 }
 
 asio::awaitable<result<void>> task_runner::prune_published(bool whole) {
-  if (whole) {
+  if (whole && record_) {
     auto removed = co_await io::run_on(worker_->pool, remove_checkpoint, worker_, *record_);
     if (!removed) warn(fmt::format("the checkpoint stays: {}", removed.error().what));
   }
-  const auto old = run_.fold.started.if_contains("continues");
-  if (whole && old && !start_.same_run &&
-      start_.record) {  // a rerun: success also ends the old run's checkpoint
-    auto removed = co_await io::run_on(worker_->pool, remove_checkpoint, worker_, *start_.record);
+  if (whole && start_.old_run) {  // a rerun: success also ends the old run's checkpoint
+    auto removed = co_await io::run_on(worker_->pool, remove_checkpoint, worker_, *start_.old_run);
     if (!removed) warn(fmt::format("the old run's checkpoint stays: {}", removed.error().what));
   }
   co_return result<void>();
@@ -138,19 +149,31 @@ asio::awaitable<void> task_runner::finish(supervise::finish f) {
         warn(fmt::format("the task's end could not be recorded: {}", recorded.error().what));
     }
   }
+  // What no checkpoint holds is nowhere else: then its worktree stays, whatever the plan says.
   const keep_policy keep = run_.what.workspace.keep;
-  const bool keep_slot =
-      goes_on || keep == keep_policy::always || (keep == keep_policy::failed && !succeeded);
-  const bool saved = succeeded || record_;
-  if (!start_.slot.empty() && !keep_slot && saved) {
-    auto removed = co_await io::run_on(worker_->pool, remove_slot, worker_,
-                                       std::filesystem::path(start_.slot));
-    if (!removed)
-      warn(fmt::format("the worktree {} stays: {}", start_.slot, removed.error().what));
-    else
-      run_.tell("slot_freed", about({{"slot", start_.slot}}));
-  }
+  const bool keep_slot = goes_on || keep == keep_policy::always ||
+                         (!succeeded && (keep == keep_policy::failed || unsaved_));
+  if (!keep_slot) co_await free_slot();
   run_.tell("task_ended", ended_);
+}
+
+asio::awaitable<void> task_runner::free_slot() {
+  for (const std::string& slot : {start_.slot, start_.discard}) {
+    if (slot.empty()) continue;
+    auto removed =
+        co_await io::run_on(worker_->pool, remove_slot, worker_, std::filesystem::path(slot));
+    if (!removed)
+      warn(fmt::format("the worktree {} stays: {}", slot, removed.error().what));
+    else
+      run_.tell("slot_freed", about({{"slot", slot}}));
+  }
+}
+
+asio::awaitable<std::vector<std::string>> task_runner::new_branches() {
+  std::vector<std::string> added;
+  const auto now = co_await io::run_on(worker_->pool, user_branches, worker_);
+  if (now) std::ranges::set_difference(*now, branches_, std::back_inserter(added));
+  co_return added;
 }
 
 json::object task_runner::ended_payload(supervise::task_outcome outcome,
@@ -181,7 +204,6 @@ json::object task_runner::ended_payload(supervise::task_outcome outcome,
     o["commits"] = made_->commits;
     o["head_moved"] = made_->head_moved;
     o["checkpoint_kept"] = !made_->whole;
-    o["refs"] = json::array(made_->refs.begin(), made_->refs.end());
     o["files"] = json::object{{"added", c.added},
                               {"modified", c.modified},
                               {"deleted", c.deleted},

@@ -26,6 +26,7 @@ asio::awaitable<void> task_runner::prepare() {
     post(supervise::prepare_failed{agent::verdict::setup_failed, lent.error().what});
     co_return;
   }
+  if (stop_work_.stop_requested()) co_return;  // nobody waits for it any more
   auto ready = co_await set_up();
   if (!ready) {
     post(supervise::prepare_failed{agent::verdict::setup_failed, ready.error().what});
@@ -34,32 +35,38 @@ asio::awaitable<void> task_runner::prepare() {
   post(supervise::prepared());
 }
 
-asio::awaitable<result<void>> task_runner::lend_slot() {
+slot_request task_runner::make_slot_request() const {
   slot_request request;
   request.slots_root = run_.slots_root;
   request.reuse = start_.slot;
+  request.abandoned = start_.abandoned;
+  request.discard = start_.discard;
   request.branch = branch();
   request.base = start_.base;
   request.record = record_;
   request.same_run = start_.same_run || attempt_.value() > start_.made;
   request.copy_from = run_.checkout;
+  request.aside = aside();
   if (run_.what.workspace.copy)
     request.copy = *run_.what.workspace.copy;
   else if (!run_.checkout.empty())
     request.copy = git::worktree_include(run_.checkout);
   request.rules.include = task_.include;
   request.rules.branch = branch();
+  return request;
+}
 
-  if (start_.orphaned) {
-    auto settled = co_await settle_orphan();
-    if (!settled) co_return settled.error();
-  }
+asio::awaitable<result<void>> task_runner::lend_slot() {
+  auto settled = co_await settle_orphan();
+  if (!settled) co_return settled.error();
+  slot_request request = make_slot_request();
   auto made =
       co_await io::run_on(worker_->pool, make_slot, worker_, request, stop_work_.get_token());
   if (!made && !request.reuse.empty() && made.error().is(errc::vanished)) {
     warn(fmt::format("{}; the task goes on in a new worktree from its last checkpoint",
                      made.error().what));
-    request.reuse.clear();
+    start_.abandoned = std::exchange(start_.slot, {});
+    request = make_slot_request();
     made = co_await io::run_on(worker_->pool, make_slot, worker_, request, stop_work_.get_token());
   }
   if (!made) co_return made.error();
@@ -67,46 +74,54 @@ asio::awaitable<result<void>> task_runner::lend_slot() {
   in_place_ = made->in_place;
   head_note_ = made->head_note;
   start_.slot = where_->tree.root.string();
+  start_.discard.clear();
+  unsaved_ = in_place_;
   run_.tell("slot_lent", about({{"slot", start_.slot}, {"in_place", in_place_}}));
   for (const std::string& remark : made->remarks) warn(remark);
-
-  if (start_.orphaned) {
-    supervise::save last;
-    last.reason = "orphaned";
-    last.final = true;
-    auto saved = co_await save_once(last);
-    if (!saved)
-      warn(fmt::format("the work of attempt {} could not be saved: {}", attempt_.value(),
-                       saved.error().what));
-    supervise::end_attempt end;
-    end.outcome.verdict = agent::verdict::orphaned;
-    end.counted = false;
-    end_attempt(end);
-    start_.orphaned.reset();
-  }
+  if (start_.orphaned) co_await save_orphan();
   co_return result<void>();
 }
 
-/// Waits until nobody of the attempt that our predecessor left is alive, then folds its output
-/// again: the state after any crash is the fold of `out`.
+/// Waits for what a dead predecessor left running, then takes over its attempt.
 asio::awaitable<result<void>> task_runner::settle_orphan() {
-  const auto dir =
-      run_.layout.attempt(fmt::format("{}.{}", task_.id.str(), start_.orphaned->value()));
-  const time_point until = run_.time.now() + longest_orphan_wait;
-  for (;;) {
-    const auto remains = process::inspect_attempt(dir);
-    if (!remains || !remains->alive) break;
-    if (run_.time.now() > until) {
-      start_.slot.clear();  // nobody may share a worktree with it
-      warn(
-          fmt::format("processes of attempt {} are still alive; the task goes on in a new worktree",
-                      start_.orphaned->value()));
-      break;
-    }
-    co_await io::pause(orphan_poll);
+  const bool alone = co_await await_predecessors();
+  if (!alone && stop_work_.stop_requested())
+    co_return fail(errc::stopped, "stopped before what the last attempt left had ended");
+  if (!alone) {
+    // Nobody may share a worktree with them.
+    warn(fmt::format("processes of attempt {} are still alive; the task goes on in a new worktree",
+                     start_.made));
+    for (std::string* slot : {&start_.slot, &start_.discard})
+      if (!slot->empty()) start_.abandoned = std::exchange(*slot, {});
   }
-  attempt_ = *start_.orphaned;
-  if (record_) {
+  if (!start_.orphaned || attempt_ != *start_.orphaned) co_return result<void>();
+  co_return co_await fold_orphan();
+}
+
+/// False: some of them were still alive after the time that a shim can need. A task that was never
+/// interrupted has none.
+asio::awaitable<bool> task_runner::await_predecessors() {
+  const std::string task = task_.id.str();
+  const std::string names[] = {fmt::format("{}.{}", task, start_.made),
+                               fmt::format("{}.verify.{}", task, start_.made), task + ".setup"};
+  const time_point until = run_.time.now() + longest_orphan_wait;
+  for (const std::string& name : names) {
+    if (attempt_.value() > start_.made) break;  // of this life: the machine has seen it end
+    for (;;) {
+      const auto remains = process::inspect_attempt(run_.layout.attempt(name));
+      if (!remains || !remains->alive) break;
+      if (stop_work_.stop_requested() || run_.time.now() > until) co_return false;
+      co_await io::pause(orphan_poll);
+    }
+  }
+  co_return true;
+}
+
+/// Folds the output that the predecessor's attempt left: the state after any crash is the fold of
+/// `out`.
+asio::awaitable<result<void>> task_runner::fold_orphan() {
+  const auto dir = run_.layout.attempt(fmt::format("{}.{}", task_.id.str(), attempt_.value()));
+  if (record_ && start_.same_run) {
     const auto sizes =
         co_await io::run_on(worker_->pool, saved_transcript, worker_, *record_, attempt_);
     if (!sizes) co_return sizes.error();
@@ -135,6 +150,21 @@ asio::awaitable<result<void>> task_runner::settle_orphan() {
     });
   }
   co_return result<void>();
+}
+
+asio::awaitable<void> task_runner::save_orphan() {
+  supervise::save last;
+  last.reason = "orphaned";
+  last.final = true;
+  auto saved = co_await save_once(last);
+  if (!saved)
+    warn(fmt::format("the work of attempt {} could not be saved: {}", attempt_.value(),
+                     saved.error().what));
+  supervise::end_attempt end;
+  end.outcome.verdict = agent::verdict::orphaned;
+  end.counted = false;
+  end_attempt(end);
+  start_.orphaned.reset();
 }
 
 asio::awaitable<result<void>> task_runner::set_up() {

@@ -9,6 +9,7 @@
 #include <boost/json.hpp>
 #include <remora/core/text.hpp>
 #include <remora/core/units.hpp>
+#include <remora/io/run_on.hpp>
 
 namespace remora::run {
 namespace asio = boost::asio;
@@ -55,7 +56,9 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
   began_ = run_.time.now();
   run_.tell("task_started",
             about({{"base", start_.base.hex()}, {"branch", branch()}, {"agent", task_.agent}}));
-  if (!start_.published.is_zero()) {
+  if (auto there = co_await io::run_on(worker_->pool, user_branches, worker_))
+    branches_ = std::move(*there);
+  if (publishes_only()) {
     work_.spawn("publish", publish());
   } else {
     feed(supervise::begin{start_.counted, start_.made, start_.changed});
@@ -65,7 +68,7 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
     if (const auto* fact = std::get_if<supervise::fact>(&m))
       feed(*fact);
     else
-      on_child(std::get<process::child_event>(m));
+      on_child(std::get<child_told>(m));
   }
   wake_.set(std::nullopt);
   stop_work_.request_stop();
@@ -116,7 +119,7 @@ void task_runner::perform(const supervise::action& a) {
             run_.tell("slot_quarantined", about({{"slot", where_->tree.root.string()}}));
             warn(fmt::format("{} is not used again: processes of its agent could not be ended",
                              where_->tree.root.string()));
-            start_.slot.clear();
+            start_.abandoned = std::exchange(start_.slot, {});
           },
           [&](const supervise::end_attempt& e) { end_attempt(e); },
           [&](const supervise::back_off&) { phase("backoff"); },
@@ -145,6 +148,9 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
   last_outcome_ = e.outcome;
   const auto lasted =
       std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - attempt_began_);
+  if (native_ && e.outcome.verdict != agent::verdict::completed)
+    native_failed_ =
+        out_bytes_ == 0 || e.outcome.text.find("No conversation found") != std::string::npos;
   mind_.end_attempt(e.outcome, run_.time.wall());
   run_.tell("attempt_ended", about({{"verdict", agent::name(e.outcome.verdict)},
                                     {"detail", e.outcome.detail},
@@ -157,6 +163,10 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
 
 std::string task_runner::branch() const {
   return checkpoint::task_branch(run_.id, task_.id);
+}
+
+std::string task_runner::aside() const {
+  return fmt::format("refs/remora/foreign/{}/{}/", run_.id.str(), task_.id.str());
 }
 
 std::string read_agent_file(const std::filesystem::path& path, std::size_t limit) {

@@ -31,7 +31,11 @@ struct task_start {
   bool changed = false;                 ///< the checkpoint differs from the base
   std::optional<agent::state> mind;
   std::optional<attempt_no> orphaned;  ///< it was running when our predecessor died
-  git::oid published;                  ///< its result is durable already; only the pruning is left
+  bool result_is_due = false;          ///< the agent has completed: no further life, its result
+  git::oid published;                  ///< that is durable already; only the pruning is left
+  bool published_whole = true;
+  std::string abandoned, discard;   ///< slots, see `slot_request`
+  std::optional<git::oid> old_run;  ///< of a rerun: the other run's checkpoint
 };
 
 class task_runner {
@@ -45,7 +49,12 @@ class task_runner {
   const git::oid& result_commit() const noexcept { return result_commit_; }
 
  private:
-  using message = std::variant<supervise::fact, process::child_event>;
+  /// An attempt that was given up may still report: its events are nobody's.
+  struct child_told {
+    std::shared_ptr<process::child> child;
+    process::child_event event;
+  };
+  using message = std::variant<supervise::fact, child_told>;
 
   // task_runner.cpp: the loop
   void feed(const supervise::fact& f);
@@ -61,6 +70,10 @@ class task_runner {
   boost::asio::awaitable<result<void>> lend_slot();
   boost::asio::awaitable<result<void>> set_up();
   boost::asio::awaitable<result<void>> settle_orphan();
+  boost::asio::awaitable<bool> await_predecessors();
+  boost::asio::awaitable<result<void>> fold_orphan();
+  boost::asio::awaitable<void> save_orphan();
+  slot_request make_slot_request() const;
   process::spawn_spec child_spec(const std::string& name,
                                  const std::vector<std::string>& pass_env) const;
 
@@ -68,7 +81,7 @@ class task_runner {
   boost::asio::awaitable<void> spawn(std::uint32_t number);
   boost::asio::awaitable<result<std::string>> make_prompt();
   boost::asio::awaitable<void> pump(std::shared_ptr<process::child> child);
-  void on_child(const process::child_event& e);
+  void on_child(const child_told& told);
   void on_output(std::string_view bytes, bool err);
   void on_event(const agent::event& e);
   void flush_exit();
@@ -83,11 +96,17 @@ class task_runner {
   boost::asio::awaitable<void> verify();
   boost::asio::awaitable<void> publish();
   boost::asio::awaitable<result<void>> publish_steps();
+  boost::asio::awaitable<std::vector<std::string>> new_branches();
+  boost::asio::awaitable<void> free_slot();
+  bool publishes_only() const noexcept {
+    return start_.result_is_due || !start_.published.is_zero();
+  }
   boost::asio::awaitable<result<void>> prune_published(bool whole);
   boost::asio::awaitable<void> finish(supervise::finish f);
   boost::json::object ended_payload(supervise::task_outcome outcome, const agent::outcome& last);
 
   std::string branch() const;  ///< `refs/heads/remora/<run>/<task>`
+  std::string aside() const;   ///< `refs/remora/foreign/<run>/<task>/`
 
   run_context& run_;
   const task_plan& task_;
@@ -108,6 +127,8 @@ class task_runner {
   std::shared_ptr<workspace> where_;
   bool in_place_ = false;
   std::string head_note_;
+  bool unsaved_ = false;               ///< the worktree may hold what no checkpoint has
+  std::vector<std::string> branches_;  ///< of the user, before the task began
 
   // the attempt
   agent::state mind_;
@@ -118,6 +139,8 @@ class task_runner {
   std::string prompt_;
   time_point attempt_began_{};
   std::uint64_t out_bytes_ = 0, err_bytes_ = 0;
+  bool native_ = false;         ///< this attempt resumes a session
+  bool native_failed_ = false;  ///< and that did not work: the next one starts a fresh one
   std::string times_;
   std::set<std::string> mutating_;  ///< open tool calls that mutate
   std::optional<exit_status>

@@ -17,6 +17,7 @@ constexpr std::size_t result_kept = 1u << 20;
 }  // namespace
 
 void task_runner::enqueue(const supervise::save& s) {
+  if (s.final) phase("saving");
   saves_.push_back(s);
   if (!saving_) {
     saving_ = true;
@@ -25,7 +26,7 @@ void task_runner::enqueue(const supervise::save& s) {
 }
 
 asio::awaitable<void> task_runner::save_all() {
-  while (!saves_.empty()) {
+  while (!saves_.empty() && !stop_work_.stop_requested()) {
     const supervise::save what = saves_.front();
     saves_.pop_front();
     auto saved = co_await save_once(what);
@@ -100,8 +101,8 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
       run_.broken(durable.error());
       co_return durable.error();
     }
-    auto published =
-        co_await io::run_on(worker_->pool, publish_checkpoint, worker_, p, task_.branch);
+    auto published = co_await io::run_on(worker_->pool, publish_checkpoint, worker_, where_, p,
+                                         std::move(*taken->files), task_.branch);
     if (!published) co_return published.error();
     if (!published->empty()) warn(*published);
     record_ = p.what.commit;
@@ -121,6 +122,7 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
     event["left_out"] = taken->left_out.size();
     run_.tell("checkpoint_saved", about(std::move(event)));
   }
+  if (what.final) unsaved_ = false;
   progress_saved_ = progress;
   done.took = std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - began);
   co_return done;

@@ -42,7 +42,11 @@ result<std::vector<run_id>> all_runs(const git::repository& repo) {
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(repo.common_dir() / "remora" / "runs", ec)) {
     auto id = run_id::parse(entry.path().filename().string());
-    if (id && fs::exists(entry.path() / "journal.jsonl", ec)) ids.insert(std::move(*id));
+    if (!id || ids.contains(*id)) continue;
+    // One that was killed before its first record was durable has never been announced.
+    const auto log = read_journal(entry.path() / "journal.jsonl");
+    const bool never_began = log ? log->records.empty() : log.error().is(errc::no_match);
+    if (!never_began) ids.insert(std::move(*id));
   }
   return std::vector<run_id>(ids.begin(), ids.end());
 }

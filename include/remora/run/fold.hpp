@@ -36,6 +36,7 @@ struct task_fold {
   git::oid base;
   std::string slot;  ///< directory; empty: none
   bool quarantined = false;
+  bool slot_used = false;  ///< an agent was, perhaps, started in it; before, it may be half made
   std::vector<attempt_fold> attempts;
   std::optional<checkpoint_mark> prepared;  ///< not known to be saved
   std::optional<checkpoint_mark> saved;     ///< the newest
@@ -51,6 +52,8 @@ struct task_fold {
   bool is_done() const;
   std::string outcome() const;
   std::uint32_t counted() const;
+  /// Its agent completed, and its final checkpoint is saved and verified: only the result is left.
+  bool result_is_due() const;
   bool attempt_is_open() const { return !attempts.empty() && attempts.back().ended.empty(); }
 };
 

@@ -8,6 +8,7 @@
 #include <remora/checkpoint/store.hpp>
 #include <remora/git/diff.hpp>
 #include <remora/git/result_tree.hpp>
+#include <remora/run/layout.hpp>
 #include <remora/run/plan.hpp>
 #include <string>
 #include <vector>
@@ -16,10 +17,17 @@ namespace remora::run {
 
 /// One git thread with its own repository. Everything but `pool` is touched by that thread only.
 struct git_worker {
-  explicit git_worker(git::repository opened) : repo(std::move(opened)), objects(repo) {}
-  boost::asio::thread_pool pool{1};
+  /// `held`: the run's lock, looked at before every change of a ref; nothing: nobody may contest
+  /// it.
+  explicit git_worker(git::repository opened, const run_lock* held = nullptr)
+      : repo(std::move(opened)), objects(repo), lock(held) {}
+  /// Errors: errc::held, once the run is another orchestrator's.
+  result<void> check_lock() const { return lock ? lock->check() : result<void>(); }
+
   git::repository repo;
   git::object_writer objects;
+  const run_lock* lock;
+  boost::asio::thread_pool pool{1};  ///< joined before what its jobs use is gone
 };
 
 /// A task's worktree and what is remembered of it between snapshots. Touched by its worker's thread
@@ -33,12 +41,17 @@ struct workspace {
 struct slot_request {
   std::filesystem::path slots_root;
   std::filesystem::path reuse;  ///< an existing slot to go on in, in place; empty: a new one
-  std::string branch;           ///< `refs/heads/remora/<run>/<task>`
+  /// A slot that the journal knows and that is not used again: quarantined, or not what it was. It
+  /// keeps its files and gives up the branch.
+  std::filesystem::path abandoned;
+  std::filesystem::path discard;  ///< a slot in which no agent ever started: removed
+  std::string branch;             ///< `refs/heads/remora/<run>/<task>`
   git::oid base;
   std::optional<git::oid> record;  ///< the checkpoint to go on from: a new slot gets its files back
   bool same_run = false;  ///< `record` is of this run: what it holds need not be saved again
   std::vector<std::string> copy;
   std::filesystem::path copy_from;  ///< the user's checkout; empty: none
+  std::string aside;                ///< `refs/remora/foreign/<run>/<task>/`
   git::snapshot_rules rules;
 };
 
@@ -49,7 +62,9 @@ struct slot_made {
   std::vector<std::string> remarks;  ///< warnings: paths not copied, not restored
 };
 
-/// Errors: of the worktree (errc::repository, errc::vanished), errno.
+/// A new slot takes the task's branch from wherever a crash or a quarantine left it; commits that
+/// only that branch held are kept at `refs/remora/foreign/…` and remarked. Nothing is left behind
+/// where it fails. Errors: of the worktree (errc::repository, errc::vanished), errno.
 result<slot_made> make_slot(git_worker* worker, slot_request request, std::stop_token stop);
 
 struct save_request {
@@ -67,6 +82,7 @@ struct save_request {
 
 struct save_taken {
   std::optional<checkpoint::prepared> prepared;  ///< nothing: neither files nor state changed
+  std::optional<git::snapshot> files;            ///< with `prepared`; `last` once that is published
   bool files_differ = false;
   bool head_moved = false;
   std::uint64_t files_scanned = 0, files_changed = 0;
@@ -77,9 +93,10 @@ struct save_taken {
 /// Snapshot and both commits, durable; nothing is visible yet.
 result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace> where,
                                    save_request request, std::stop_token stop);
-/// Moves the record ref. Gives what is worth a warning (a foreign value that was kept aside), or
-/// nothing.
-result<std::string> publish_checkpoint(git_worker* worker, checkpoint::prepared prepared,
+/// Moves the record ref; from then on `files` is what the next checkpoint is held against. Gives
+/// what is worth a warning (a foreign value that was kept aside), or nothing.
+result<std::string> publish_checkpoint(git_worker* worker, std::shared_ptr<workspace> where,
+                                       checkpoint::prepared prepared, git::snapshot files,
                                        bool keep_branch);
 
 /// The files commit of the checkpoint whose record is `record`.
@@ -106,7 +123,10 @@ struct result_request {
   git::oid record;  ///< the final checkpoint
   git::oid base;
   std::string branch;
+  std::string aside;  ///< `refs/remora/foreign/<run>/<task>/`
   git::result_rules rules;
+  git::oid published;  ///< by a predecessor of ours: made no second time; zero: nothing yet
+  bool published_whole = true;  ///< what was told of it
 };
 
 struct result_made {
@@ -116,15 +136,18 @@ struct result_made {
   std::vector<git::omission> left_out;
   std::uint64_t commits = 0;  ///< between base and result
   git::diff_summary changes;
-  std::vector<std::string> refs;  ///< branches that the agent made
+  std::string remark;  ///< worth a warning
 };
 
 /// The result, from the checkpoint: HEAD's commit, then one commit with what was left uncommitted;
-/// the task's branch moved by compare-and-swap, durable.
+/// the task's branch moved by compare-and-swap, durable. Made again (after a crash) it is the same
+/// commit.
 result<result_made> publish_result(git_worker* worker, result_request request);
 
 /// Deletes the checkpoint's record ref and branch, if they are still `record`.
 result<void> remove_checkpoint(git_worker* worker, git::oid record);
+/// The user's branches, by name: all but remora's.
+result<std::vector<std::string>> user_branches(git_worker* worker);
 /// The task's slot: directory and git's bookkeeping.
 result<void> remove_slot(git_worker* worker, std::filesystem::path root);
 

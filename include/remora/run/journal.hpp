@@ -32,6 +32,10 @@ class journal_file {
 result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::path& path,
                                                         std::uint64_t valid_bytes);
 
+/// `file`, as long as `check` allows it: asked before every append, on the journal's thread.
+std::unique_ptr<journal_file> guarded(std::unique_ptr<journal_file> file,
+                                      std::function<result<void>()> check);
+
 using sequence = std::uint64_t;
 
 /// One record, as observers and folds see it: `seq`, `t`, `type`, payload.
@@ -58,6 +62,8 @@ class journal {
   /// before. Errors: the write's or sync's; the journal is then closed, and every later call says
   /// so.
   boost::asio::awaitable<result<void>> durable(sequence seq);
+  /// Told once, on the loop, when the journal is closed by an error.
+  void on_failure(std::function<void(error)> told);
 
  private:
   struct impl;

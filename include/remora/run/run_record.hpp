@@ -7,6 +7,7 @@
 #include <boost/json/object.hpp>
 #include <map>
 #include <remora/checkpoint/store.hpp>
+#include <remora/run/layout.hpp>
 #include <remora/run/plan.hpp>
 #include <string>
 #include <vector>
@@ -18,7 +19,9 @@ inline constexpr std::string_view run_schema = "remora.run/1";
 /// Writes the commits of one run. The caller serialises its calls.
 class run_record_writer {
  public:
-  run_record_writer(git::repository& repo, git::object_writer& objects, run_id run);
+  /// `lock`: looked at before the ref is moved (errc::held); nothing: nobody may contest it.
+  run_record_writer(git::repository& repo, git::object_writer& objects, run_id run,
+                    const run_lock* lock = nullptr);
 
   /// The first commit. `run_json`: what `run_started` says, `prompts` excepted; `parents`: bases
   /// and, of a rerun, the old run's record. Durable on return. Errors: errc::repository (a name
@@ -27,6 +30,7 @@ class run_record_writer {
                      std::vector<git::oid> parents);
   /// Goes on with the record that is there (resume).
   result<void> open();
+  bool has_task(const task_id& task) const { return tasks_.contains(task.str()); }
   /// `task`: the payload of `task_ended`. `record`: the newest checkpoint, whose state, prompt and
   /// transcript are named again (the same objects); `result`: a commit to keep reachable.
   result<void> task_ended(const task_id& task, const boost::json::object& payload,
@@ -41,6 +45,7 @@ class run_record_writer {
   git::repository& repo_;
   git::object_writer& objects_;
   run_id run_;
+  const run_lock* lock_;
   git::oid tip_;  ///< what the ref holds; zero: nothing yet
   boost::json::object run_json_;
   std::map<std::string, git::tree_entry> top_;    ///< entries of the tree, by name

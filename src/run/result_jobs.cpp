@@ -1,0 +1,110 @@
+// The result of a task, made of its final checkpoint.
+#include <fmt/format.h>
+
+#include <remora/core/text.hpp>
+#include <remora/run/git_jobs.hpp>
+
+#include "run/slot_branch.hpp"
+
+namespace remora::run {
+namespace {
+
+struct final_state {
+  git::oid head;
+  git::result_tree tree;
+  std::vector<git::omission> left_out;
+  bool whole = true;
+};
+
+result<final_state> read_final(git_worker* worker, const result_request& r) {
+  git::repository& repo = worker->repo;
+  checkpoint::store store(repo, worker->objects, true);
+  REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, r.record));
+  REMORA_TRY(const git::snapshot files, store.read_snapshot(record));
+  final_state f;
+  f.head = record.head.commit.is_zero() ? r.base : record.head.commit;
+  REMORA_TRY(f.tree, git::make_result_tree(repo, worker->objects, files.tree, f.head,
+                                           files.manifest, r.rules));
+  f.left_out = files.manifest.left_out;
+  f.left_out.insert(f.left_out.end(), f.tree.left_out.begin(), f.tree.left_out.end());
+  f.whole = f.left_out.empty() && files.stashes.empty();
+  return f;
+}
+
+/// The commit that holds `f`: HEAD's own, one that a predecessor of ours left on the branch before
+/// it could tell, or a new one.
+result<git::oid> result_commit(git_worker* worker, const result_request& r, const final_state& f,
+                               const std::optional<git::oid>& tip) {
+  git::repository& repo = worker->repo;
+  REMORA_TRY(const git::commit_info head, repo.read_commit(f.head));
+  if (f.tree.tree == head.tree) return f.head;
+  const std::string subject = r.title.empty() ? r.task.str() : r.title;
+  const std::string message =
+      fmt::format("{}\n\nWhat the agent left uncommitted.\n\nRemora-Run: {}\nRemora-Task: {}\n",
+                  one_line(subject, 72), r.run.str(), r.task.str());
+  if (tip) {
+    REMORA_TRY(const git::commit_info there, repo.read_commit(*tip));
+    if (there.tree == f.tree.tree && there.parents == std::vector{f.head} &&
+        there.message == message)
+      return *tip;
+  }
+  const git::oid parents[] = {f.head};
+  return worker->objects.commit(f.tree.tree, parents, repo.user_signature(), message);
+}
+
+result<void> move_branch(git_worker* worker, const result_request& r, const git::oid& to,
+                         const std::optional<git::oid>& tip, std::string& remark) {
+  git::repository& repo = worker->repo;
+  REMORA_CHECK(worker->objects.barrier());
+  REMORA_CHECK(worker->check_lock());
+  if (tip == to) return {};
+  if (tip) {
+    REMORA_TRY(const bool kept, repo.is_ancestor(*tip, to));
+    if (!kept) {
+      REMORA_TRY(const std::string name, keep_aside(repo, r.aside, *tip));
+      remark = fmt::format("{} held commits that are not in the result; they are kept at {}",
+                           r.branch, name);
+    }
+  }
+  return repo.swap_ref(r.branch, tip.value_or(git::oid()), to);
+}
+
+}  // namespace
+
+result<result_made> publish_result(git_worker* worker, result_request r) {
+  git::repository& repo = worker->repo;
+  result_made made;
+  const bool again = !r.published.is_zero();
+  auto final = read_final(worker, r);
+  if (!final && !again) return final.error();  // published before: its checkpoint may be pruned
+  if (final) {
+    made.left_out = final->left_out;
+    REMORA_TRY(const bool descends, repo.is_ancestor(r.base, final->head));
+    made.head_moved = !descends;
+  }
+  made.whole = again ? r.published_whole : final->whole;
+  made.commit = r.published;
+  if (!again) {
+    REMORA_TRY(const std::optional<git::oid> tip, repo.read_ref(r.branch));
+    REMORA_TRY(made.commit, result_commit(worker, r, *final, tip));
+    REMORA_CHECK(move_branch(worker, r, made.commit, tip, made.remark));
+  }
+  REMORA_TRY(const git::commit_info base, repo.read_commit(r.base));
+  REMORA_TRY(const git::commit_info result, repo.read_commit(made.commit));
+  REMORA_TRY(made.changes, git::diff_trees(repo, base.tree, result.tree));
+  REMORA_TRY(const auto commits, repo.commits_between(r.base, made.commit, 10'000));
+  made.commits = commits.size();
+  return made;
+}
+
+result<std::vector<std::string>> user_branches(git_worker* worker) {
+  REMORA_TRY(const auto refs, worker->repo.list_refs("refs/heads/"));
+  std::vector<std::string> names;
+  for (const git::ref_info& ref : refs)
+    if (!ref.name.starts_with("refs/heads/remora/") &&
+        !ref.name.starts_with("refs/heads/remora-wip/"))
+      names.push_back(ref.name);
+  return names;
+}
+
+}  // namespace remora::run

@@ -1,0 +1,76 @@
+#include "run/slot_branch.hpp"
+
+#include <fmt/format.h>
+
+#include <remora/core/posix.hpp>
+#include <remora/core/text.hpp>
+
+namespace remora::run {
+namespace fs = std::filesystem;
+namespace {
+
+bool same_place(const fs::path& a, const fs::path& b) {
+  return !a.empty() && !b.empty() && fs::weakly_canonical(a) == fs::weakly_canonical(b);
+}
+
+/// `entry`: git's directory of a worktree that has the branch.
+result<void> take_from(git::repository& repo, const slot_request& r, const fs::path& entry,
+                       const std::optional<git::oid>& tip) {
+  REMORA_TRY(const std::string gitfile, read_file(entry / "gitdir"));
+  const fs::path root = fs::path(std::string(trim(gitfile))).parent_path();
+  std::error_code ec;
+  if (!same_place(root.parent_path(), r.slots_root))
+    return fail(errc::repository,
+                fmt::format("{} is checked out at {}: 'git -C {} switch --detach' "
+                            "lets the task go on",
+                            r.branch, root.string(), root.string()));
+  // Whatever no attempt was started in holds nobody's work: a predecessor died before it told.
+  if (!same_place(root, r.abandoned) || !fs::exists(root, ec))
+    return git::remove_worktree(repo, root);
+  return write_file_durably(entry / "HEAD", tip.value_or(r.base).hex() + "\n", 0644);
+}
+
+}  // namespace
+
+result<std::string> keep_aside(git::repository& repo, const std::string& prefix,
+                               const git::oid& commit) {
+  std::string name = prefix + commit.hex().substr(0, 12);
+  REMORA_TRY(const auto there, repo.read_ref(name));
+  if (!there) REMORA_CHECK(repo.swap_ref(name, git::oid(), commit));
+  return name;
+}
+
+result<std::string> free_branch(git::repository& repo, const slot_request& r) {
+  if (!r.discard.empty()) REMORA_CHECK(git::remove_worktree(repo, r.discard));
+  if (repo.head_ref() == r.branch)
+    return fail(errc::repository,
+                fmt::format("{} is checked out in your repository: 'git switch --detach' lets the "
+                            "task go on",
+                            r.branch));
+  REMORA_TRY(const std::optional<git::oid> tip, repo.read_ref(r.branch));
+  std::error_code ec;
+  std::vector<fs::path> entries;
+  for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec))
+    entries.push_back(entry.path());
+  for (const fs::path& entry : entries) {
+    const auto head = read_file(entry / "HEAD", 4096);
+    if (head && trim(*head) == "ref: " + r.branch) REMORA_CHECK(take_from(repo, r, entry, tip));
+  }
+  if (!tip) return std::string();
+  git::oid known = r.base;
+  if (r.record) {
+    REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, *r.record));
+    if (!record.head.commit.is_zero()) known = record.head.commit;
+  }
+  REMORA_TRY(const bool kept, repo.is_ancestor(*tip, known));
+  std::string remark;
+  if (!kept) {
+    REMORA_TRY(const std::string name, keep_aside(repo, r.aside, *tip));
+    remark =
+        fmt::format("{} held commits that no checkpoint has; they are kept at {}", r.branch, name);
+  }
+  REMORA_CHECK(repo.delete_ref(r.branch, *tip));
+  return remark;
+}
+
+}  // namespace remora::run

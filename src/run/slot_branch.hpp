@@ -1,0 +1,17 @@
+// The task's branch, before a new slot checks it out: git refuses a branch that exists or that
+// another worktree has.
+#pragma once
+
+#include <remora/run/git_jobs.hpp>
+
+namespace remora::run {
+
+/// Takes `r.branch` from where a crash or a quarantine left it and deletes it. Returns what is
+/// worth a warning, or nothing. Errors: errc::repository where the user has it checked out.
+result<std::string> free_branch(git::repository& repo, const slot_request& r);
+
+/// Names `commit` so that it stays, `<prefix><12 digits>`, and returns that name.
+result<std::string> keep_aside(git::repository& repo, const std::string& prefix,
+                               const git::oid& commit);
+
+}  // namespace remora::run
