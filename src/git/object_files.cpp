@@ -168,10 +168,6 @@ result<void> object_files::sync(std::span<const oid> ids) {
   return disappeared ? sync_files(ids) : synced;
 }
 
-result<void> object_files::sync_fan_out() {
-  return sync_directory(objects_);
-}
-
 result<void> object_files::sync_everything() {
   REMORA_TRY(const std::vector<fs::path> directories, object_directories());
   REMORA_CHECK(sync_file_system(watched_.get(), objects_));

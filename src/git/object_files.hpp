@@ -20,8 +20,6 @@ class object_files {
   /// Syncs the files that hold `ids` and their directories, or above 64 ids the whole file
   /// system(s). Errors: errno of the sync; errc::corrupt if one of them is in no file.
   result<void> sync(std::span<const oid> ids);
-  /// Syncs the names in the object directory itself: of fan-out directories that are new.
-  result<void> sync_fan_out();
   /// `syncfs` on the object directory and on those that it borrows from.
   result<void> sync_everything();
 

@@ -1,6 +1,4 @@
 #include <fmt/format.h>
-#include <git2/odb_backend.h>
-#include <git2/sys/odb_backend.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,17 +8,13 @@
 #include "git/handles.hpp"
 #include "git/object_files.hpp"
 #include "git/object_format.hpp"
+#include "git/pending_objects.hpp"
 #include "git/tree_changes.hpp"
 
 namespace remora::git {
 namespace {
 
 using id_set = std::unordered_set<oid>;
-
-struct backend_freed {
-  void operator()(git_odb_backend* b) const noexcept { b->free(b); }
-};
-using backend_handle = std::unique_ptr<git_odb_backend, backend_freed>;
 
 constexpr std::uint64_t read_whole_below = 4 << 20;
 constexpr std::size_t piece_bytes = 1 << 20;
@@ -46,9 +40,8 @@ error shrunk(std::uint64_t size) {
 }  // namespace
 
 struct object_writer::impl {
-  explicit impl(repository& r) : repo(r), objects(r.common_dir() / "objects"), files(objects) {}
+  explicit impl(repository& r) : repo(r), files(r.common_dir() / "objects"), pending(r) {}
 
-  result<git_odb_backend*> loose_backend();
   result<oid> put(std::string_view bytes, git_object_t type);
   result<void> force(const oid& id, std::string_view bytes, git_object_t type);
   result<oid> stream(int fd, std::uint64_t size);
@@ -59,9 +52,8 @@ struct object_writer::impl {
   }
 
   repository& repo;
-  std::filesystem::path objects;
   object_files files;
-  backend_handle loose;
+  pending_objects pending;
   id_set durable;
   id_set written;   ///< by us, since the last barrier
   id_set adopted;   ///< since the last barrier
@@ -71,26 +63,12 @@ struct object_writer::impl {
 
 /// The database's own writes skip what exists, even what a failed sync left behind; this one
 /// replaces it.
-result<git_odb_backend*> object_writer::impl::loose_backend() {
-  if (!loose) {
-    git_odb_backend* raw = nullptr;
-    constexpr int fast = -1;
-    const int made = git_odb_backend_loose(&raw, objects.c_str(), fast, 1, 0, 0);
-    if (made != 0) return git_failure(made, "cannot write to the object database");
-    loose.reset(raw);
-  }
-  return loose.get();
-}
-
 result<void> object_writer::impl::force(const oid& id, std::string_view content,
                                         git_object_t type) {
-  REMORA_TRY(git_odb_backend * backend, loose_backend());
-  const git_oid raw = to_git(id);
   durable.erase(id);
-  if (const int code = backend->write(backend, &raw, content.data(), content.size(), type);
-      code != 0) {
+  if (auto wrote = pending.write(id, content, type); !wrote) {
     doubtful.insert(id);
-    return git_failure(code, fmt::format("cannot write object {}", id.hex()));
+    return wrote;
   }
   doubtful.erase(id);
   adopted.erase(id);
@@ -104,6 +82,7 @@ result<oid> object_writer::impl::put(std::string_view content, git_object_t type
   if (const int code = git_odb_hash(&raw, content.data(), content.size(), type); code != 0)
     return git_failure(code, "cannot hash an object");
   const oid id = from_git(raw);
+  if (written.contains(id)) return id;
   if (doubtful.contains(id) || !repo.exists(id)) {
     REMORA_CHECK(force(id, content, type));
     return id;
@@ -162,8 +141,8 @@ result<void> object_writer::impl::make_durable() {
                                              "pruned, or never written",
                                              id.hex()));
   REMORA_CHECK(files.sync(left));
-  if (!written.empty()) return files.sync_fan_out();
-  return {};
+  const std::vector<oid> ours(written.begin(), written.end());
+  return pending.settle(ours);
 }
 
 object_writer::object_writer(repository& repo) : impl_(std::make_unique<impl>(repo)) {}

@@ -316,6 +316,7 @@ BOOST_AUTO_TEST_CASE(X7_a_record_in_a_newer_format_is_not_taken_for_ours) {
   const git::oid parents[] = {first.files};
   const git::oid newer =
       objects->commit(first.mind, parents, git::remora_signature(1), message).value();
+  BOOST_REQUIRE(objects->barrier().has_value());
   set_ref(wip, newer.hex());
   BOOST_TEST(failed_with(store->newest(run, task).error(), errc::unsupported));
 }

@@ -6,7 +6,11 @@
 // pack, and the directory, once; above 64 such files by one `syncfs` (design.md §4; without it an
 // acknowledged checkpoint lost exactly what the agent had staged and committed, 4 of 4 power cuts).
 //
-// Thread: that of its repository. Cost: one hash and, for new objects, one loose object file.
+// New objects are visible through its repository at once, to everybody else after `barrier`; what
+// never reached one is dropped with the writer. One writer a repository.
+//
+// Thread: that of its repository. Cost: one hash and, for new objects, one loose object file; a
+// barrier syncs the new files and their directories, or above 64 of them the file system, twice.
 #pragma once
 
 #include <remora/git/repository.hpp>
