@@ -17,6 +17,9 @@ result<clean_filter> clean_filter::make(const repository& repo, const oid& files
   if (const int got = git_index_new(&index); got != 0)
     return git_failure(got, "cannot make an index in memory");
   filter.index_.reset(index);
+  // Objects that wait for their barrier are seen through this one only.
+  if (const int got = git_repository_set_odb(bare, repo.odb()); got != 0)
+    return git_failure(got, "cannot share the object database");
   // Otherwise it would be the user's own index file.
   if (const int got = git_repository_set_index(bare, index); got != 0)
     return git_failure(got, "cannot use an index in memory");
