@@ -161,6 +161,7 @@ result<void> engine::impl::open(const run_id& id, plan what) {
                                 .broken = {}});
   REMORA_TRY(run_lock taken, run_lock::take(context->layout));
   lock = std::make_unique<run_lock>(std::move(taken));
+  sweep_slots(context->slots_root);
   for (std::size_t i = 0; i < git_workers; ++i) {
     REMORA_TRY(git::repository opened, repo.reopen());
     context->workers.push_back(std::make_unique<git_worker>(std::move(opened), lock.get()));

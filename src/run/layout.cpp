@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
@@ -143,6 +144,19 @@ result<fs::path> slots_root(const git::repository& repo, const std::string& dir)
             root.string()));
   REMORA_CHECK(make_directories(root));
   return root;
+}
+
+result<unique_fd> hold_slots(const fs::path& root) {
+  REMORA_TRY(unique_fd fd, open_file(root, O_RDONLY | O_DIRECTORY));
+  if (::flock(fd.get(), LOCK_SH) != 0) return os_error(errno, "cannot lock " + root.string());
+  return fd;
+}
+
+void sweep_slots(const fs::path& root) {
+  const auto fd = open_file(root, O_RDONLY | O_DIRECTORY);
+  if (!fd || ::flock(fd->get(), LOCK_EX | LOCK_NB) != 0) return;
+  std::error_code ec;
+  for (const auto& slot : fs::directory_iterator(root, ec)) ::rmdir(slot.path().c_str());
 }
 
 result<fs::path> reserve_slot(const fs::path& root) {

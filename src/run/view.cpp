@@ -55,7 +55,14 @@ result<run_id> find_run(const git::repository& repo, std::string_view selector) 
   REMORA_TRY(const auto ids, all_runs(repo));
   if (ids.empty())
     return fail(errc::no_match, "there is no run in this repository yet; 'remora run' starts one");
-  if (selector == "last") return ids.front();
+  if (selector == "last") {
+    // Ids of one second have no order: then the one that has not ended is the newer one.
+    const std::string second = ids.front().str().substr(0, 15);
+    for (const run_id& id : ids)
+      if (id.str().starts_with(second) && fs::exists(run_layout(repo.common_dir(), id).journal()))
+        return id;
+    return ids.front();
+  }
   std::vector<run_id> found;
   for (const run_id& id : ids) {
     if (id.str() == selector) return id;

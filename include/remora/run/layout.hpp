@@ -61,6 +61,12 @@ std::vector<std::string> sweep_runs(const git::repository& repo);
 result<std::vector<std::string>> remove_ref_locks(const std::filesystem::path& common_dir,
                                                   const run_id& run);
 
+/// Keeps `sweep_slots` out while a slot is reserved and not yet filled. Errors: errno.
+result<unique_fd> hold_slots(const std::filesystem::path& root);
+/// Removes the empty directories that were reserved by processes which died at that moment; none
+/// while somebody holds the slots.
+void sweep_slots(const std::filesystem::path& root);
+
 /// Reserves the lowest free `<root>/<n>` by making it. Errors: errno.
 result<std::filesystem::path> reserve_slot(const std::filesystem::path& root);
 
