@@ -248,11 +248,13 @@ asio::awaitable<result<run_summary>> engine::resume(run_id id) {
   impl& self = *impl_;
   const run_layout layout(self.repo.common_dir(), id);
   auto contents = read_journal(layout.journal());
-  if (!contents && contents.error().is(errc::no_match))
+  if (!contents && contents.error().is(errc::no_match)) {
+    sweep_runs(self.repo);  // killed while the directory of an ended run was being removed
     co_return fail(errc::no_match, fmt::format("run {} has no journal here: it has ended, or ran "
                                                "elsewhere; 'remora rerun {}' starts what it "
                                                "left unfinished as a new run",
                                                id.str(), id.str()));
+  }
   if (!contents) co_return contents.error();
   if (contents->records.empty())
     co_return fail(

@@ -126,7 +126,9 @@ def crash_at(remora, preload, point):
         if first.returncode != -signal.SIGKILL:
             return scene.problems() if first.returncode == 0 else [f"exit {first.returncode}: {first.stderr}"]
         again = scene.run("resume")
-        if again.returncode == NO_MATCH and "run_started" not in first.stdout and not scene.lives():
+        if again.returncode == NO_MATCH and "it has ended" in again.stderr:
+            return scene.problems()
+        if again.returncode == NO_MATCH and not scene.lives():
             again = scene.run("run", plan)  # it had not been announced: it may never have been
         if again.returncode != 0:
             return [f"resume exits with {again.returncode}\n{again.stdout}{again.stderr}"]
