@@ -83,7 +83,7 @@ std::vector<std::string> sweep_runs(const git::repository& repo) {
     const auto id = run_id::parse(name);
     if (!id) continue;
     const run_layout layout(repo.common_dir(), *id);
-    const auto fd = open_file(layout.lock(), O_RDWR);
+    const auto fd = open_file(layout.lock(), O_RDWR | O_CREAT);  // it may be gone already
     if (!fd || !lock_file(fd->get())) continue;
     const auto journal = read_journal(layout.journal());
     const bool begun = journal ? !journal->records.empty() : !journal.error().is(errc::no_match);
