@@ -72,9 +72,9 @@ std::string mend_json(std::string_view line) {
 
 const json::object* json_line::parse(std::string_view line) {
   value_.reset();
-  memory_.release();
-  value_ = parsed(line, &memory_);
-  if (!value_ && line.starts_with('{')) value_ = parsed(mend_json(line), &memory_);
+  memory_.emplace(first_.data(), first_.size());
+  value_ = parsed(line, &*memory_);
+  if (!value_ && line.starts_with('{')) value_ = parsed(mend_json(line), &*memory_);
   return value_ ? value_->if_object() : nullptr;
 }
 

@@ -23,7 +23,9 @@ class json_line {
 
  private:
   std::array<unsigned char, 4096> first_;
-  boost::json::monotonic_resource memory_{first_.data(), first_.size()};
+  /// Made anew for each line: `release` of Boost 1.81 keeps the block size, which doubles with
+  /// every block, so that some forty long lines ask for more memory than there is.
+  std::optional<boost::json::monotonic_resource> memory_;
   std::optional<boost::json::value> value_;
 };
 
