@@ -128,17 +128,18 @@ result<int> checkpoint_prompt_command(session& s, const std::string& selector) {
   REMORA_TRY(changes.summary, git::diff_trees(c->where.repo, base.tree, r.files_tree));
   REMORA_TRY(changes.patch,
              git::diff_patch(c->where.repo, base.tree, r.files_tree, run::patch_in_prompt));
-  const run::continuation_request request{
-      .run = r.run,
-      .what = plan,
-      .task = *task,
-      .mind = mind,
-      .attempt = r.attempt.value() + 1,
-      .last = {.verdict = agent::verdict::interrupted, .detail = {}, .text = {}},
-      .base = r.base,
-      .files = r.files,
-      .head_note = {},
-      .fence = "shownbutnotused0"};
+  agent::outcome interrupted;
+  interrupted.verdict = agent::verdict::interrupted;
+  const run::continuation_request request{.run = r.run,
+                                          .what = plan,
+                                          .task = *task,
+                                          .mind = mind,
+                                          .attempt = r.attempt.value() + 1,
+                                          .last = interrupted,
+                                          .base = r.base,
+                                          .files = r.files,
+                                          .head_note = {},
+                                          .fence = "shownbutnotused0"};
   s.out << run::continuation(request, &changes);
   return 0;
 }
