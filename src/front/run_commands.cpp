@@ -140,6 +140,7 @@ result<int> resume_command(session& s, const resume_options& o) {
   REMORA_TRY(const run_id id, run::find_run(repo, o.run));
   REMORA_TRY(const run::run_view view, run::load_run(repo, id));
   if (!view.local && view.state() == "succeeded") {
+    run::sweep_runs(repo);  // it may have died while it removed its directory
     s.err << fmt::format(
         "remora: run {} has ended and every task has succeeded; there is nothing to "
         "resume\n",

@@ -394,11 +394,16 @@ asio::awaitable<void> engine::impl::run_task(std::size_t index) {
   const task_plan& task = context->what.tasks[index];
   auto start = co_await start_of(task);
   supervise::task_outcome outcome = supervise::task_outcome::failed;
+  std::exception_ptr failed;  // the others go on to their ends first
   if (start) {
     git_worker* worker = context->workers[index % context->workers.size()].get();
     runners[index] = std::make_unique<task_runner>(*context, task, std::move(*start), worker);
     if (interrupts > 0) runners[index]->stop(supervise::stop_kind::interrupt, interrupts > 1);
-    outcome = co_await runners[index]->run();
+    try {
+      outcome = co_await runners[index]->run();
+    } catch (...) {
+      failed = std::current_exception();
+    }
     if (outcome == supervise::task_outcome::succeeded)
       results[task.id.str()] = runners[index]->result_commit();
   } else {
@@ -409,6 +414,7 @@ asio::awaitable<void> engine::impl::run_task(std::size_t index) {
                                              {"why", start.error().what}});
   }
   inbox.post(task_over{index, outcome});
+  if (failed) std::rethrow_exception(failed);
 }
 
 asio::awaitable<result<task_start>> engine::impl::start_of(const task_plan& task) {

@@ -18,6 +18,8 @@ namespace {
 constexpr std::size_t text_in_journal = 1024;
 /// The host drains pipes for 2 s after the tree is empty; then an exit is told without the rest.
 constexpr std::chrono::milliseconds longest_drain{5000};
+/// An exec takes milliseconds; from a file system that does not answer it never returns.
+constexpr std::chrono::seconds longest_start{60};
 
 std::string random_fence() {
   std::random_device device;
@@ -108,7 +110,9 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
     post(supervise::spawn_failed{durable.error().what});
     co_return;
   }
+  start_limit_.set(run_.time.now() + longest_start);
   auto child = co_await run_.host.start(std::move(spec));
+  start_limit_.set(std::nullopt);
   if (!child) {
     post(supervise::spawn_failed{child.error().what});
     co_return;
@@ -158,6 +162,12 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
                                            files, patch_in_prompt);
   if (!changes) co_return changes.error();
   co_return continuation(next, &*changes);
+}
+
+void task_runner::give_up_start() {
+  starts_.cancel();
+  post(supervise::spawn_failed{
+      fmt::format("the agent was not started within {} s", longest_start.count())});
 }
 
 asio::awaitable<void> task_runner::pump(std::shared_ptr<process::child> child) {

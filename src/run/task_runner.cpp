@@ -42,10 +42,12 @@ task_runner::task_runner(run_context& run, const task_plan& task, task_start sta
       machine_(task.limits, jitter_seed(run.id, task.id)),
       inbox_(run.loop),
       work_(run.loop),
+      starts_(run.loop),
       pumps_(run.loop),
       wake_(run.loop, [this] { post(supervise::deadline()); }),
       mind_(start_.mind ? *start_.mind : fresh_mind(run, task)),
       attempt_(start_.made),
+      start_limit_(run.loop, [this] { give_up_start(); }),
       drain_(run.loop, [this] { flush_exit(); }),
       commands_(run.host),
       record_(start_.record),
@@ -73,6 +75,7 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
   wake_.set(std::nullopt);
   stop_work_.request_stop();
   commands_.kill();
+  co_await starts_.join();
   co_await work_.join();
   child_.reset();
   pumps_.cancel();
@@ -101,7 +104,7 @@ void task_runner::perform(const supervise::action& a) {
   std::visit(
       overloaded{
           [&](const supervise::prepare&) { work_.spawn("prepare", prepare()); },
-          [&](const supervise::spawn& s) { work_.spawn("spawn", spawn(s.attempt)); },
+          [&](const supervise::spawn& s) { starts_.spawn("spawn", spawn(s.attempt)); },
           [&](const supervise::freeze&) {
             if (child_) child_->freeze();
           },

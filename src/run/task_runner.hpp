@@ -79,6 +79,7 @@ class task_runner {
 
   // task_attempt.cpp: the agent
   boost::asio::awaitable<void> spawn(std::uint32_t number);
+  void give_up_start();
   boost::asio::awaitable<result<std::string>> make_prompt();
   boost::asio::awaitable<void> pump(std::shared_ptr<process::child> child);
   void on_child(const child_told& told);
@@ -118,7 +119,8 @@ class task_runner {
   supervise::task_machine machine_;
   io::inbox<message> inbox_;
   io::task_group work_;
-  io::task_group pumps_;  ///< of an agent that could not be ended, the pump never ends by itself
+  io::task_group starts_;  ///< of an agent whose exec hangs, the start never ends by itself
+  io::task_group pumps_;   ///< of an agent that could not be ended, the pump never ends by itself
   io::deadline wake_;
   std::stop_source stop_work_;  ///< for pool jobs under way when the task finishes
   std::optional<supervise::finish> finished_;
@@ -145,7 +147,7 @@ class task_runner {
   std::set<std::string> mutating_;  ///< open tool calls that mutate
   std::optional<exit_status>
       exit_;  ///< told by the host, not yet by us: its last output is still to come
-  io::deadline drain_;
+  io::deadline start_limit_, drain_;
   agent::outcome last_outcome_;
   command_runner commands_;
 
