@@ -6,7 +6,6 @@
 #include <istream>
 #include <iterator>
 #include <ostream>
-#include <random>
 #include <remora/core/units.hpp>
 #include <remora/front/commands.hpp>
 #include <remora/front/printer.hpp>
@@ -90,10 +89,6 @@ result<void> narrow(run::plan& p, const std::vector<std::string>& only, std::uin
   return run::check_dependencies(p);
 }
 
-run_id new_id() {
-  return run_id::make(machine_clock().wall(), std::random_device()());
-}
-
 /// Makes the task of `RUN/TASK@N` go on from that checkpoint instead of the newest.
 result<void> start_at(git::repository& repo, const run::selection& from, run::new_run& what) {
   REMORA_TRY(git::repository own, repo.reopen());
@@ -131,7 +126,8 @@ result<int> run_command(session& s, const run_options& o) {
     for (const auto& [name, a] : p.agents)
       if (view.programs.contains(name) && a.permissions == agent::permissions::full)
         s.err << fmt::format("remora: notice: agent {} runs with full permissions\n", name);
-  run::new_run what{.id = new_id(), .plan = std::move(p), .continues = {}, .records = {}};
+  REMORA_TRY(run_id id, run::next_id(repo, machine_clock().wall()));
+  run::new_run what{.id = std::move(id), .plan = std::move(p), .continues = {}, .records = {}};
   return drive(s, repo, [&what](run::engine& e) { return e.run(what); });
 }
 
@@ -160,7 +156,8 @@ result<int> rerun_command(session& s, const rerun_options& o) {
   std::vector<std::string> only = o.tasks;
   if (from.task) only.push_back(from.task->str());
   REMORA_TRY(const run::recorded_run old, run::read_run(repo, from.run));
-  auto what = run::plan_rerun(repo, old, only, new_id(), o.clean);
+  REMORA_TRY(const run_id id, run::next_id(repo, machine_clock().wall()));
+  auto what = run::plan_rerun(repo, old, only, id, o.clean);
   if (!what && what.error().is(errc::no_match) && only.empty()) {
     s.err << "remora: " << what.error().what << '\n';
     return 0;

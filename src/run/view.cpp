@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
+#include <random>
 #include <remora/run/layout.hpp>
 #include <remora/run/view.hpp>
 #include <set>
@@ -49,6 +50,21 @@ result<std::vector<run_id>> all_runs(const git::repository& repo) {
     if (!never_began) ids.insert(std::move(*id));
   }
   return std::vector<run_id>(ids.begin(), ids.end());
+}
+
+result<run_id> next_id(const git::repository& repo, wall_time now) {
+  constexpr int tries = 64;  // of 2^20 ids a second; then the next second will do as well
+  constexpr std::size_t second_digits = std::string_view("YYYYMMDD-HHMMSS").size();
+  REMORA_TRY(const auto ids, all_runs(repo));
+  std::random_device random;
+  for (;; now += std::chrono::seconds(1)) {
+    for (int i = 0; i < tries; ++i) {
+      run_id id = run_id::make(now, random());
+      const bool alone = ids.empty() || ids.front().str().compare(0, second_digits, id.str(), 0,
+                                                                  second_digits) != 0;
+      if (alone || id > ids.front()) return id;
+    }
+  }
 }
 
 result<run_id> find_run(const git::repository& repo, std::string_view selector) {

@@ -8,6 +8,7 @@ started.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -102,8 +103,9 @@ class Job(unittest.TestCase):
             process.wait()
         for pids in self.seen.glob("pids.*"):
             for pid in pids.read_text().split():
-                if alive(pid) and "SEEN=" + str(self.seen) in Path(f"/proc/{pid}/environ").read_text():
-                    os.kill(int(pid), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                    if "SEEN=" + str(self.seen) in Path(f"/proc/{pid}/environ").read_text():
+                        os.kill(int(pid), signal.SIGKILL)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def git(self, *args, cwd=None):

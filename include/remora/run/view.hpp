@@ -13,6 +13,10 @@ namespace remora::run {
 /// Every run with a record or a journal here, newest first.
 result<std::vector<run_id>> all_runs(const git::repository& repo);
 
+/// An id for a run that begins now. Of two that begin in one second the later one sorts behind the
+/// other, so that `last` is the last and a rerun is younger than what it continues.
+result<run_id> next_id(const git::repository& repo, wall_time now);
+
 /// `last`, an id, or a unique beginning or ending of one. Errors: errc::no_match, errc::ambiguous
 /// (naming them).
 result<run_id> find_run(const git::repository& repo, std::string_view selector);
