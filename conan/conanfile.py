@@ -17,10 +17,9 @@ class Remora(ConanFile):
         "cli11/2.4.2",
         "fmt/10.2.1",
         "libgit2/1.9.1",
-        "spdlog/1.14.1",
         "yaml-cpp/0.8.0",
+        "zlib/1.3.1",
     )
-    test_requires = ("benchmark/1.9.4",)
     default_options = {
         "boost/*:shared": True,  # the tests link Boost.Test dynamically
         **{f"boost/*:without_{name}": True for name in BOOST_UNUSED.split()},
