@@ -105,8 +105,15 @@ result<oid> object_writer::impl::stream(int fd, std::uint64_t size) {
     const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), size - done));
     REMORA_TRY(const std::size_t got, read_piece(fd, std::span(piece).first(want), done));
     if (got < want) return shrunk(size);
-    if (const int code = git_odb_stream_write(raw, piece.data(), got); code != 0)
+    git_error_clear();
+    errno = 0;
+    if (const int code = git_odb_stream_write(raw, piece.data(), got); code != 0) {
+      // A full disk leaves no text here, only errno.
+      const int number = errno;
+      if (git_error_last() == nullptr && number != 0)
+        return os_error(number, "cannot write a large object");
       return git_failure(code, "cannot write a large object");
+    }
     done += got;
   }
   git_oid id;

@@ -95,6 +95,7 @@ class Job(unittest.TestCase):
         self.git("add", "-A")
         self.git("commit", "-qm", "base")
         self.started = []
+        self.mounted = []
 
     def tearDown(self):
         for process in self.started:
@@ -106,6 +107,8 @@ class Job(unittest.TestCase):
                 with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                     if "SEEN=" + str(self.seen) in Path(f"/proc/{pid}/environ").read_text():
                         os.kill(int(pid), signal.SIGKILL)
+        for path in self.mounted:
+            subprocess.run(["umount", "-l", str(path)], check=True)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def git(self, *args, cwd=None):
@@ -338,6 +341,36 @@ class Job(unittest.TestCase):
                   'git update-ref "refs/remora/wip/$REMORA_RUN/$REMORA_TASK" "$(git rev-parse HEAD)"\necho y > g\n')
         self.remora("run", self.plan(["a"], script=script))
         self.assertEqual(len(self.refs("refs/remora/foreign")), 1)
+
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounting a small file system needs root")
+    def test_F2_a_full_disk_fails_a_checkpoint_and_not_the_agent(self):
+        small = self.dir / "small"
+        small.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(small)], check=True)
+        self.mounted.append(small)
+        self.git("clone", "-q", "--bare", str(self.repo), str(small / "r.git"), cwd=self.dir)
+        script = ('cat >/dev/null\nhead -c 30000000 /dev/urandom > big\n'
+                  'read -r _ < "$SEEN/wait"\n'
+                  'rm big\necho small > f\n')
+        os.mkfifo(self.seen / "wait")
+        plan = self.plan(["a"], "defaults: {checkpoint: {interval: 300ms, min_gap: 100ms}}", script, small / "r.git")
+        process = subprocess.Popen([REMORA, "run", plan, "--json"], cwd=small / "r.git", env=self.env, text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.started.append(process)
+        warnings, outcome = [], None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["type"] == "warning":
+                warnings.append(event["text"])
+                if len(warnings) == 1:
+                    (self.seen / "wait").write_text("go on\n")  # when the agent is there to read it
+            if event["type"] == "task_ended":
+                outcome = event["outcome"]
+        process.stdout.close()
+        self.assertEqual((process.wait(PATIENCE), outcome), (0, "succeeded"))
+        self.assertIn("No space left", warnings[0])
+        self.assertEqual(self.git("fsck", "--no-dangling", "--no-progress", cwd=small / "r.git"), "")
 
 
 def main():
