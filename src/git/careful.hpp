@@ -1,5 +1,5 @@
 // Opens in directories that an agent can write to: one component or beneath a root, never through a
-// symbolic link, never blocking on a FIFO, and only regular files are read (faults.md W1, W2, C5).
+// symbolic link, never blocking on a FIFO, and only regular files are read (W1, W2, C5).
 #pragma once
 
 #include <cstdint>

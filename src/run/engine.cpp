@@ -17,7 +17,7 @@ namespace json = boost::json;
 namespace fs = std::filesystem;
 namespace {
 
-/// libgit2 does not get faster above two writers (toolchain measurements: 1/2/4/8 threads).
+/// libgit2 does not get faster above two writers (measured with 1, 2, 4 and 8 threads).
 constexpr std::size_t git_workers = 2;
 
 std::string host_name() {

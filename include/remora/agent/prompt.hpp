@@ -45,7 +45,7 @@ struct continuation_input {
   std::string fence;  ///< random, by the caller: 16 letters; empty: std::invalid_argument
   bool brief = true;  ///< repeats the brief of the first prompt
 };
-/// In the order of design.md §9. Cut first when it does not fit: the diff, then file list,
+/// In the order of docs/prompts.md. Cut first when it does not fit: the diff, then file list,
 /// thoughts, decisions (oldest first), notes (head first); never task, rules, verdict, last
 /// message.
 std::string continuation(const continuation_input& in);

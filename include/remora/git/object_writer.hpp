@@ -3,7 +3,7 @@
 // An object counts as durable only if this writer wrote it and `barrier` returned, or it is
 // reachable from a root. Whatever else is named (a blob that the database already had, an agent's
 // own commit) was written by somebody's git, which does not sync: `barrier` syncs its loose file or
-// pack, and the directory, once; above 64 such files by one `syncfs` (design.md §4; without it an
+// pack, and the directory, once; above 64 such files by one `syncfs` (without it an
 // acknowledged checkpoint lost exactly what the agent had staged and committed, 4 of 4 power cuts).
 //
 // New objects are visible through its repository at once, to everybody else after `barrier`; what

@@ -2,9 +2,8 @@
 //
 // Thread: a `repository` belongs to one thread at a time; other threads `reopen()`. All calls
 // block. Refs are changed by compare-and-swap only and are durable on return
-// (GIT_OPT_ENABLE_FSYNC_GITDIR; faults.md §0 measured that libgit2 loses refs without it, and that
-// it must be set before the first open). No hook, filter, signing program or credential helper ever
-// runs here.
+// (GIT_OPT_ENABLE_FSYNC_GITDIR; measured: without it, or with it set after the first open, libgit2
+// loses refs in a power cut). No hook, filter, signing program or credential helper ever runs here.
 #pragma once
 
 #include <cstdint>

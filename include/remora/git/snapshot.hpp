@@ -1,6 +1,6 @@
 // Takes exact snapshots of one worktree. An own walk on directory descriptors, raw blobs, an own
 // stat cache; `git_index_add_all` is unfit: it aborts on one bad path, drops long paths silently,
-// records sparse files as deleted and hangs on a FIFO (faults.md §0, line 8). Never fails because
+// records sparse files as deleted and hangs on a FIFO (measured, 1.5.1). Never fails because
 // of one path: what cannot be taken is written down. The worktree and its git directory are
 // agent-writable: they are read by descriptors, one component at a time, O_NOFOLLOW|O_NONBLOCK, and
 // never opened as a repository.

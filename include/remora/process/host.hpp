@@ -26,8 +26,8 @@ struct spawn_spec {
       argv;  ///< argv[0] is searched in `environment`'s PATH unless it holds a slash
   std::vector<std::pair<std::string, std::string>> environment;
   std::filesystem::path cwd;
-  /// Made by the host, 0700: `lock out err exit` (design.md §7). Raw output is in `out` and `err`
-  /// before anybody here sees it.
+  /// Made by the host, 0700: `lock out err exit` (docs/architecture.md). Raw output is in `out` and
+  /// `err` before anybody here sees it.
   std::filesystem::path attempt_dir;
   std::string name;  ///< of the cgroup leaf, and in messages: `<run>.<task>.<attempt>`
 };

@@ -23,7 +23,7 @@ environment pass(const std::vector<std::string>& extra, char** from = nullptr);
 void set(environment& env, std::string_view name, std::string_view value);
 
 /// What makes an agent's git safe beside a checkpointing orchestrator: no automatic gc, everything
-/// synced (faults.md §0: what an agent staged and committed was lost in a power cut), no prompt.
+/// synced (measured: what an agent staged and committed was lost in a power cut), no prompt.
 void add_git_settings(environment& env);
 
 }  // namespace remora::run

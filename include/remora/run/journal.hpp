@@ -1,4 +1,4 @@
-// A live run's append-only log (design.md §5, docs/journal.md): one JSON object a line with `seq`,
+// A live run's append-only log (docs/journal.md): one JSON object a line with `seq`,
 // `t`, `mono_ns`, `boot`, `type`, the payload, `synced` and `crc`. Everything in memory is a fold
 // of it.
 #pragma once

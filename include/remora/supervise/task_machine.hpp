@@ -1,5 +1,5 @@
 // The pure machine of one task: its deadlines, when to checkpoint, how an attempt is ended, and
-// what follows a verdict (docs/supervision.md, design.md §7). It is told facts and returns actions
+// what follows a verdict (docs/supervision.md). It is told facts and returns actions
 // and the next deadline. No clock, no Asio, no git, no file. Time is an argument; a deadline is an
 // event.
 #pragma once

@@ -1,4 +1,4 @@
-// What follows a verdict: the one table (design.md §7), also printed in docs/supervision.md.
+// What follows a verdict: the one table, also printed in docs/supervision.md.
 #pragma once
 
 #include <chrono>
