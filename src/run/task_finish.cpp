@@ -191,9 +191,8 @@ json::object task_runner::ended_payload(supervise::task_outcome outcome,
                  {"commit", made_ ? json::value(made_->commit.hex()) : json::value(nullptr)},
                  {"checkpoint", number_.value()},
                  {"record", record_ ? json::value(record_->hex()) : json::value(nullptr)},
-                 {"verified", task_.verify ? json::value(mind_.last_verification() &&
-                                                         mind_.last_verification()->ok)
-                                           : json::value(nullptr)},
+                 {"verified", mind_.last_verification() ? json::value(mind_.last_verification()->ok)
+                                                        : json::value(nullptr)},
                  {"text", to_utf8(tail_bytes(mind_.last_message(), text_shown))},
                  {"why", last.text},
                  {"result", to_utf8(read_agent_file(run_.layout.result(task_.id), result_shown))},
