@@ -150,8 +150,8 @@ BOOST_AUTO_TEST_CASE(an_edit_that_happened_has_no_content_and_its_kind) {
 
 BOOST_AUTO_TEST_CASE(a_directory_that_only_begins_like_the_cwd_is_not_beneath_it) {
   const played run =
-      play_claude({init, says("a", uses("1", "Write", R"({"file_path":"/work/a"})")), gives("1")});
-  BOOST_TEST(run.first<file_change>().path == "/work/a");
+      play_claude({init, says("a", uses("1", "Write", R"({"file_path":"/walk/a"})")), gives("1")});
+  BOOST_TEST(run.first<file_change>().path == "/walk/a");
 }
 
 BOOST_AUTO_TEST_CASE(proposed_content_is_cut_at_16_KiB) {
