@@ -30,6 +30,14 @@ launch start_of(const adapter& a, const agent_config& config) {
   return l;
 }
 
+launch prompt_on_stdin(const adapter& a, const agent_config& config, const launch_request& r) {
+  launch l = start_of(a, config);
+  append(l.argv, config.args);
+  append(l.pass_env, config.pass_env);
+  l.stdin_bytes = r.prompt;
+  return l;
+}
+
 void append(std::vector<std::string>& to, const std::vector<std::string>& more) {
   to.insert(to.end(), more.begin(), more.end());
 }

@@ -83,11 +83,7 @@ class jsonl_adapter final : public adapter {
     return std::make_unique<jsonl_parser>();
   }
   agent::launch plan_launch(const agent_config& config, const launch_request& r) const override {
-    agent::launch l = start_of(*this, config);
-    append(l.argv, config.args);
-    append(l.pass_env, config.pass_env);
-    l.stdin_bytes = r.prompt;
-    return l;
+    return prompt_on_stdin(*this, config, r);
   }
 };
 

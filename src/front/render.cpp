@@ -4,17 +4,6 @@
 
 namespace remora::front {
 
-std::string json_text(const boost::json::object& o, std::string_view key) {
-  const boost::json::value* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : std::string();
-}
-
-std::int64_t json_integer(const boost::json::object& o, std::string_view key) {
-  boost::system::error_code ec;
-  const boost::json::value* v = o.if_contains(key);
-  return v && v->is_number() ? v->to_number<std::int64_t>(ec) : 0;
-}
-
 std::string short_time(std::string_view t) {
   if (t.size() < 16) return std::string(t);
   return fmt::format("{} {}", t.substr(0, 10), t.substr(11, 5));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <remora/core/json_fields.hpp>
 #include <remora/front/commands.hpp>
 #include <remora/run/engine.hpp>
 #include <remora/run/view.hpp>
@@ -9,9 +10,6 @@
 #include "front/columns.hpp"
 
 namespace remora::front {
-
-std::string json_text(const boost::json::object& o, std::string_view key);
-std::int64_t json_integer(const boost::json::object& o, std::string_view key);
 
 /// `2026-11-21 17:03`, from RFC 3339.
 std::string short_time(std::string_view rfc3339);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <remora/core/json_fields.hpp>
 #include <remora/core/text.hpp>
 #include <remora/run/fold.hpp>
 #include <unordered_map>
@@ -11,39 +12,23 @@ namespace {
 
 namespace json = boost::json;
 
-std::string text(const json::object& o, std::string_view key) {
-  const json::value* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : std::string();
-}
-
-std::uint32_t integer(const json::object& o, std::string_view key) {
-  boost::system::error_code ec;
-  const json::value* v = o.if_contains(key);
-  return v && v->is_number() ? v->to_number<std::uint32_t>(ec) : 0;
-}
-
-bool flag(const json::object& o, std::string_view key) {
-  const json::value* v = o.if_contains(key);
-  return v && v->is_bool() && v->get_bool();
-}
-
 git::oid id(const json::object& o, std::string_view key) {
-  const auto parsed = git::oid::parse(text(o, key));
+  const auto parsed = git::oid::parse(json_text(o, key));
   return parsed ? *parsed : git::oid();
 }
 
 checkpoint_mark mark(const json::object& o) {
-  return {checkpoint_no(integer(o, "checkpoint")), id(o, "record"), id(o, "commit"), id(o, "old"),
-          text(o, "reason")};
+  return {checkpoint_no(json_integer<std::uint32_t>(o, "checkpoint")), id(o, "record"),
+          id(o, "commit"), id(o, "old"), json_text(o, "reason")};
 }
 
 /// What the live table says of an agent event.
 std::string headline(const json::object& e) {
-  const std::string type = text(e, "type");
-  if (type == "tool_call") return "tool " + text(e, "name");
+  const std::string type = json_text(e, "type");
+  if (type == "tool_call") return "tool " + json_text(e, "name");
   if (type == "message" || type == "reasoning" || type == "note")
-    return one_line(text(e, "text"), 60);
-  if (type == "error") return "error: " + one_line(text(e, "text"), 60);
+    return one_line(json_text(e, "text"), 60);
+  if (type == "error") return "error: " + one_line(json_text(e, "text"), 60);
   return {};
 }
 
@@ -53,13 +38,13 @@ void started(task_fold& t, const record& r) {
   t.base = id(r.payload, "base");
 }
 void phase(task_fold& t, const record& r) {
-  t.phase = text(r.payload, "phase");
+  t.phase = json_text(r.payload, "phase");
   t.since = r.t;
 }
 void slot_lent(task_fold& t, const record& r) {
-  t.slot = text(r.payload, "slot");
+  t.slot = json_text(r.payload, "slot");
   t.quarantined = false;
-  t.slot_used = flag(r.payload, "in_place");
+  t.slot_used = json_flag(r.payload, "in_place");
 }
 void slot_freed(task_fold& t, const record&) {
   t.slot.clear();
@@ -69,8 +54,8 @@ void slot_quarantined(task_fold& t, const record&) {
 }
 void attempt_started(task_fold& t, const record& r) {
   t.slot_used = true;
-  t.attempts.push_back({attempt_no(integer(r.payload, "attempt")),
-                        text(r.payload, "agent"),
+  t.attempts.push_back({attempt_no(json_integer<std::uint32_t>(r.payload, "attempt")),
+                        json_text(r.payload, "agent"),
                         r.t,
                         {},
                         {},
@@ -82,10 +67,10 @@ void attempt_ended(task_fold& t, const record& r) {
   if (!t.attempt_is_open()) return;
   attempt_fold& a = t.attempts.back();
   a.ended = r.t;
-  a.verdict = text(r.payload, "verdict");
-  a.detail = text(r.payload, "detail");
-  a.text = text(r.payload, "text");
-  a.counted = flag(r.payload, "counted");
+  a.verdict = json_text(r.payload, "verdict");
+  a.detail = json_text(r.payload, "detail");
+  a.text = json_text(r.payload, "text");
+  a.counted = json_flag(r.payload, "counted");
 }
 void agent_event(task_fold& t, const record& r) {
   const json::value* e = r.payload.if_contains("event");
@@ -102,7 +87,7 @@ void saved(task_fold& t, const record& r) {
 }
 void published(task_fold& t, const record& r) {
   t.published = id(r.payload, "commit");
-  t.published_whole = flag(r.payload, "whole");
+  t.published_whole = json_flag(r.payload, "whole");
 }
 void ended(task_fold& t, const record& r) {
   t.ended = r.payload;
@@ -147,7 +132,7 @@ bool task_fold::result_is_due() const {
 }
 
 std::string task_fold::outcome() const {
-  return text(ended, "outcome");
+  return json_text(ended, "outcome");
 }
 
 std::uint32_t task_fold::counted() const {
@@ -157,11 +142,11 @@ std::uint32_t task_fold::counted() const {
 void run_fold::apply(const record& r) {
   last = r.seq;
   if (r.type == "run_started") {
-    run = text(r.payload, "run");
+    run = json_text(r.payload, "run");
     started = r.payload;
     started_at = r.t;
     for (const json::value& t : r.payload.at("plan").as_object().at("tasks").as_array()) {
-      order.push_back(text(t.as_object(), "id"));
+      order.push_back(json_text(t.as_object(), "id"));
       tasks[order.back()].id = order.back();
       tasks[order.back()].since = r.t;
     }
@@ -169,9 +154,9 @@ void run_fold::apply(const record& r) {
   }
   if (r.type == "run_ended") ended = r.payload;
   if (r.type == "run_resumed") ended.clear();
-  if (r.type == "warning") warnings.push_back(text(r.payload, "text"));
+  if (r.type == "warning") warnings.push_back(json_text(r.payload, "text"));
   const auto handle = handlers().find(r.type);
-  const auto task = tasks.find(text(r.payload, "task"));
+  const auto task = tasks.find(json_text(r.payload, "task"));
   if (handle != handlers().end() && task != tasks.end()) handle->second(task->second, r);
 }
 

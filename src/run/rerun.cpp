@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <remora/core/json_fields.hpp>
 #include <remora/run/engine.hpp>
 #include <set>
 
@@ -9,11 +10,6 @@ namespace remora::run {
 namespace {
 
 namespace json = boost::json;
-
-std::string text(const json::object& o, std::string_view key) {
-  const json::value* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : std::string();
-}
 
 /// Tasks that succeeded, with their results: in the run itself, or in a rerun of it, however far
 /// removed.
@@ -23,8 +19,8 @@ result<std::map<std::string, git::oid>> succeeded_tasks(const git::repository& r
   std::set<std::string> family{old.id};
   const auto collect = [&](const recorded_run& r) -> result<void> {
     for (const auto& [task, payload] : r.tasks) {
-      if (text(payload, "outcome") != "succeeded") continue;
-      REMORA_TRY(results[task], git::oid::parse(text(payload, "commit")));
+      if (json_text(payload, "outcome") != "succeeded") continue;
+      REMORA_TRY(results[task], git::oid::parse(json_text(payload, "commit")));
     }
     return {};
   };
@@ -35,7 +31,7 @@ result<std::map<std::string, git::oid>> succeeded_tasks(const git::repository& r
     if (id.str() <= old.id) continue;
     auto r = read_run(repo, id);
     if (!r) continue;  // a damaged record of another run is not this one's trouble
-    if (!family.contains(text(r->run, "continues"))) continue;
+    if (!family.contains(json_text(r->run, "continues"))) continue;
     family.insert(r->id);
     REMORA_CHECK(collect(*r));
   }
@@ -53,7 +49,7 @@ result<std::optional<checkpoint::record>> newest_checkpoint(const git::repositor
   for (const run_id& other : ids) {  // newest first
     if (other <= id) break;
     auto r = read_run(repo, other);
-    if (!r || text(r->run, "continues") != old.id) continue;
+    if (!r || json_text(r->run, "continues") != old.id) continue;
     REMORA_TRY(auto theirs, newest_checkpoint(repo, store, *r, task));
     if (theirs) return theirs;
   }
@@ -88,7 +84,7 @@ result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old,
       t.base = done.at(t.base_task->str()).hex();
       t.base_task.reset();
     } else if (!t.base_task && bases && bases->is_object()) {
-      if (const std::string base = text(bases->as_object(), t.id.str()); !base.empty())
+      if (const std::string base = json_text(bases->as_object(), t.id.str()); !base.empty())
         t.base = base;
     }
     if (!clean) {

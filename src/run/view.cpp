@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <charconv>
 #include <random>
+#include <remora/core/json_fields.hpp>
 #include <remora/run/layout.hpp>
 #include <remora/run/view.hpp>
 #include <set>
@@ -14,15 +15,10 @@ namespace {
 namespace json = boost::json;
 namespace fs = std::filesystem;
 
-std::string text(const json::object& o, std::string_view key) {
-  const json::value* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : std::string();
-}
-
 /// The fold that the record alone allows: a run that was cut off on another machine.
 run_fold fold_record(const recorded_run& r) {
   run_fold fold;
-  record first{1, text(r.run, "started"), "run_started", r.run};
+  record first{1, json_text(r.run, "started"), "run_started", r.run};
   fold.apply(first);
   for (const auto& [task, payload] : r.tasks) {
     const auto known = fold.tasks.find(task);
