@@ -35,7 +35,7 @@ result<int> drive(session& s, git::repository& repo, Start start) {
   asio::io_context loop(1);
   const std::unique_ptr<process::host> host = process::make_host(loop.get_executor(), shim);
   const std::unique_ptr<printer> screen = make_printer(s);
-  run::engine engine(loop.get_executor(), repo, *host, machine_clock(),
+  run::engine engine(loop.get_executor(), repo, *host,
                      [&](const run::record& r) { screen->show(r); });
 
   std::optional<result<run::run_summary>> outcome;

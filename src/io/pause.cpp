@@ -1,16 +1,22 @@
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <remora/io/condition.hpp>
 #include <remora/io/pause.hpp>
 
 namespace remora::io {
 
 namespace asio = boost::asio;
 
-asio::awaitable<void> pause(duration d) {
+asio::awaitable<void> pause(timers& source, duration d) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
-  asio::steady_timer timer(executor, d);
-  co_await timer.async_wait(asio::use_awaitable);
+  condition passed(executor);
+  bool over = false;
+  const std::unique_ptr<timer> one = source.make();
+  const std::function<void()> end = [&over, &passed] {
+    over = true;
+    passed.notify();
+  };
+  one->set(source.now() + d, end);
+  while (!over) co_await passed.wait();
 }
 
 }  // namespace remora::io

@@ -2,6 +2,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/system/system_error.hpp>
 #include <cassert>
 #include <remora/io/task_group.hpp>
@@ -26,6 +27,12 @@ struct task_group::finished {
 
 namespace {
 
+/// A loop that was stopped is about to be destroyed with all that waits in it: a simulated crash.
+[[maybe_unused]] bool given_up(const asio::any_io_executor& executor) {
+  const auto* loop = executor.target<asio::io_context::executor_type>();
+  return loop && loop->context().stopped();
+}
+
 /// The exception that names the task, or nothing where `failure` is none.
 std::exception_ptr named(const std::string& name, const std::exception_ptr& failure) {
   try {
@@ -49,11 +56,11 @@ std::exception_ptr named(const std::string& name, const std::exception_ptr& fail
 
 }  // namespace
 
-task_group::task_group(asio::any_io_executor executor)
-    : executor_(executor), idle_(std::move(executor)) {}
+task_group::task_group(asio::any_io_executor executor, std::function<void()> failed)
+    : executor_(executor), told_(std::move(failed)), idle_(std::move(executor)) {}
 
 task_group::~task_group() {
-  assert(members_.empty());
+  assert(members_.empty() || given_up(executor_));
 }
 
 void task_group::spawn(std::string name, asio::awaitable<void> work) {
@@ -73,8 +80,10 @@ void task_group::cancel() {
 
 void task_group::remove(const std::shared_ptr<member>& done, std::exception_ptr failure) {
   members_.remove(done);
-  if (failure && !failed_) failed_ = named(done->name, failure);
+  const bool first = failure && !failed_;
+  if (first) failed_ = named(done->name, failure);
   if (members_.empty()) idle_.notify();
+  if (first && failed_ && told_) told_();
 }
 
 asio::awaitable<void> task_group::join() {

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/this_coro.hpp>
 #include <remora/core/text.hpp>
 #include <remora/core/units.hpp>
 #include <remora/io/deadline.hpp>
@@ -36,11 +35,11 @@ boost::asio::awaitable<result<command_outcome>> command_runner::run(command_spec
   if (killed_) child->kill();
 
   command_outcome outcome;
-  io::deadline limit(co_await boost::asio::this_coro::executor, [&] {
+  io::deadline limit(timers_, [&] {
     outcome.timed_out = true;
     child->kill();
   });
-  limit.set(std::chrono::steady_clock::now() + command.timeout);
+  limit.set(timers_.now() + command.timeout);
   for (bool living = true; living;) {
     const process::child_event event = co_await child->next();
     if (const auto* out = std::get_if<process::out_bytes>(&event))

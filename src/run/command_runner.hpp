@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <remora/io/timers.hpp>
 #include <remora/process/host.hpp>
 #include <remora/run/plan.hpp>
 
@@ -20,7 +21,7 @@ struct command_outcome {
 
 class command_runner {
  public:
-  explicit command_runner(process::host& host) : host_(host) {}
+  command_runner(process::host& host, io::timers& timers) : host_(host), timers_(timers) {}
 
   /// Runs it to its end and the end of its whole tree. Errors: errno of exec.
   boost::asio::awaitable<result<command_outcome>> run(command_spec command,
@@ -31,6 +32,7 @@ class command_runner {
 
  private:
   process::host& host_;
+  io::timers& timers_;
   process::child* running_ = nullptr;
   bool killed_ = false;
 };

@@ -1,32 +1,27 @@
-// What all tasks of one run share. Thread: the loop's, but for what a worker owns.
+// What all tasks of one run share. Thread: the loop's.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
 #include <functional>
 #include <memory>
+#include <remora/io/timers.hpp>
 #include <remora/process/host.hpp>
 #include <remora/run/environment.hpp>
-#include <remora/run/fold.hpp>
-#include <remora/run/git_jobs.hpp>
-#include <remora/run/journal.hpp>
-#include <remora/run/layout.hpp>
-#include <remora/run/run_record.hpp>
+#include <remora/run/run_store.hpp>
 
 namespace remora::run {
 
 struct run_context {
   boost::asio::any_io_executor loop;
   clock& time;
+  io::timers& timers;
   process::host& host;
+  run_store& store;
   run_id id;
   plan what;
   run_layout layout;
-  std::filesystem::path slots_root;
-  std::filesystem::path checkout;  ///< the user's; empty for a bare repository
   std::vector<std::string> dirty;  ///< paths of the checkout that the base does not hold
 
-  std::vector<std::unique_ptr<git_worker>> workers;
-  std::unique_ptr<run_record_writer> recorder;  ///< used on `workers.front()` only
   std::unique_ptr<journal> log;
   run_fold fold;
   std::function<void(const record&)> observe;

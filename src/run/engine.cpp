@@ -1,12 +1,7 @@
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <boost/json.hpp>
-#include <filesystem>
 #include <remora/core/posix.hpp>
-#include <remora/io/run_on.hpp>
 #include <remora/supervise/scheduler.hpp>
 
 #include "run/engine_impl.hpp"
@@ -14,11 +9,7 @@
 namespace remora::run {
 namespace asio = boost::asio;
 namespace json = boost::json;
-namespace fs = std::filesystem;
 namespace {
-
-/// libgit2 does not get faster above two writers (measured with 1, 2, 4 and 8 threads).
-constexpr std::size_t git_workers = 2;
 
 std::string host_name() {
   char name[256] = {};
@@ -38,9 +29,16 @@ int run_summary::exit_status() const {
   return failed + cancelled + skipped > 0 ? 1 : 0;
 }
 
-engine::engine(asio::any_io_executor loop, git::repository& repo, process::host& host, clock& time,
-               observer observe)
-    : impl_(std::make_unique<impl>(std::move(loop), repo, host, time, std::move(observe))) {}
+engine::engine(asio::any_io_executor loop, git::repository& repo, process::host& host,
+               observer observe) {
+  auto own = std::make_unique<machine>(loop, repo);
+  seams on{machine_clock(), *own->timers, host, *own->store, make_commit_thread, boot_id()};
+  impl_ = std::make_unique<impl>(std::move(loop), std::move(on), std::move(observe));
+  impl_->own = std::move(own);
+}
+
+engine::engine(asio::any_io_executor loop, seams on, observer observe)
+    : impl_(std::make_unique<impl>(std::move(loop), std::move(on), std::move(observe))) {}
 
 engine::~engine() = default;
 
@@ -51,50 +49,36 @@ void engine::interrupt() {
 
 /// Everything that a run holds open, before the first record.
 result<void> engine::impl::open(const run_id& id, plan what) {
-  REMORA_TRY(fs::path slots, slots_root(repo, what.workspace.dir));
+  REMORA_CHECK(on.store.open(id, what));
   context.reset(new run_context{.loop = loop,
-                                .time = time,
-                                .host = host,
+                                .time = on.time,
+                                .timers = on.timers,
+                                .host = on.host,
+                                .store = on.store,
                                 .id = id,
                                 .what = std::move(what),
-                                .layout = run_layout(repo.common_dir(), id),
-                                .slots_root = std::move(slots),
-                                .checkout = repo.work_dir().value_or(fs::path()),
+                                .layout = on.store.layout(id),
                                 .dirty = {},
-                                .workers = {},
-                                .recorder = {},
                                 .log = {},
                                 .fold = {},
                                 .observe = observe,
                                 .broken = {}});
-  REMORA_TRY(run_lock taken, run_lock::take(context->layout));
-  lock = std::make_unique<run_lock>(std::move(taken));
-  sweep_slots(context->slots_root);
-  for (std::size_t i = 0; i < git_workers; ++i) {
-    REMORA_TRY(git::repository opened, repo.reopen());
-    context->workers.push_back(std::make_unique<git_worker>(std::move(opened), lock.get()));
-  }
-  git_worker& first = *context->workers.front();
-  context->recorder =
-      std::make_unique<run_record_writer>(first.repo, first.objects, id, lock.get());
   context->broken = [this](error e) {
     if (!failure) failure = std::move(e);
     inbox.post(stop_asked());
   };
-  for (const task_plan& t : context->what.tasks) {
-    REMORA_CHECK(make_directories(context->layout.notes(t.id).parent_path()));
-  }
   return {};
 }
 
 asio::awaitable<result<run_summary>> engine::run(new_run what) {
   impl& self = *impl_;
-  const auto view = preview(self.repo, what.plan);
+  run_store& store = self.on.store;
+  const auto view = store.preview(what.plan);
   if (!view) co_return view.error();
   self.bases = view->bases;
   self.records = what.records;
-  sweep_runs(self.repo);
-  auto synced = git::sync_object_database(self.repo);
+  store.sweep();
+  auto synced = store.sync_objects();
   if (!synced) co_return synced.error();
   auto opened = self.open(what.id, what.plan);
   if (!opened) co_return opened.error();
@@ -104,7 +88,7 @@ asio::awaitable<result<run_summary>> engine::run(new_run what) {
                        {"run", what.id.str()},
                        {"name", what.plan.name},
                        {"host", host_name()},
-                       {"started", iso8601(self.time.wall())},
+                       {"started", iso8601(self.on.time.wall())},
                        {"planned", what.plan.tasks.size()},
                        {"bases", ids_json(self.bases)},
                        {"records", ids_json(self.records)},
@@ -114,8 +98,7 @@ asio::awaitable<result<run_summary>> engine::run(new_run what) {
   auto begun = co_await self.begin_new(what, std::move(started));
   if (!begun) {  // nothing was announced: nothing stays
     self.context->log.reset();
-    std::error_code ignored;
-    fs::remove_all(self.context->layout.root, ignored);
+    store.remove_run();
     co_return begun.error();
   }
   co_return co_await self.work();
@@ -124,7 +107,7 @@ asio::awaitable<result<run_summary>> engine::run(new_run what) {
 /// Journal, then record; only then is anything printed or started.
 asio::awaitable<result<void>> engine::impl::begin_new(const new_run& what, json::object started) {
   run_context& run = *context;
-  auto file = open_journal_file(run.layout.journal(), 0);
+  auto file = run.store.open_journal(0);
   if (!file) co_return file.error();
   start_log(std::move(*file), 1);
   const record first = run.log->append("run_started", started);
@@ -133,13 +116,7 @@ asio::awaitable<result<void>> engine::impl::begin_new(const new_run& what, json:
   if (!durable) co_return durable.error();
   std::vector<git::oid> parents;
   for (const auto& [task, commit] : bases) parents.push_back(commit);
-  if (what.continues) {
-    const auto old = repo.read_ref(checkpoint::run_ref(*what.continues));
-    if (old && *old) parents.push_back(**old);
-  }
-  asio::thread_pool& pool = run.workers.front()->pool;
-  auto recorded =
-      co_await io::run_on(pool, record_start, run.recorder.get(), started, run.what, parents);
+  auto recorded = co_await run.store.record_start(started, std::move(parents), what.continues);
   if (!recorded) co_return recorded.error();
   if (observe) observe(first);
   co_return result<void>();
@@ -147,8 +124,9 @@ asio::awaitable<result<void>> engine::impl::begin_new(const new_run& what, json:
 
 /// A journal that cannot be written, or is no longer ours to write, ends the run at once.
 void engine::impl::start_log(std::unique_ptr<journal_file> file, sequence next) {
-  auto ours = guarded(std::move(file), [held = lock.get()] { return held->check(); });
-  context->log = std::make_unique<journal>(loop, std::move(ours), time, next);
+  auto ours = guarded(std::move(file), [store = &on.store] { return store->check(); });
+  context->log =
+      std::make_unique<journal>(loop, std::move(ours), on.time, next, on.commits(), on.boot);
   context->log->on_failure(context->broken);
 }
 
@@ -199,38 +177,58 @@ asio::awaitable<result<run_summary>> engine::impl::work() {
 
 asio::awaitable<void> engine::impl::run_task(std::size_t index) {
   const task_plan& task = context->what.tasks[index];
-  auto start = co_await start_of(task);
   supervise::task_outcome outcome = supervise::task_outcome::failed;
-  std::exception_ptr failed;  // the others go on to their ends first
-  if (start) {
-    git_worker* worker = context->workers[index % context->workers.size()].get();
-    runners[index] = std::make_unique<task_runner>(*context, task, std::move(*start), worker);
-    if (interrupts > 0) runners[index]->stop(supervise::stop_kind::interrupt, interrupts > 1);
-    try {
-      outcome = co_await runners[index]->run();
-    } catch (...) {
-      failed = std::current_exception();
-    }
-    if (outcome == supervise::task_outcome::succeeded)
-      results[task.id.str()] = runners[index]->result_commit();
-  } else {
-    context->tell("warning", json::object{{"task", task.id.str()}, {"text", start.error().what}});
-    context->tell("task_ended", json::object{{"task", task.id.str()},
-                                             {"outcome", "failed"},
-                                             {"verdict", "setup_failed"},
-                                             {"why", start.error().what}});
+  std::exception_ptr failed;
+  try {
+    auto store = on.store.open_task(task);
+    if (store)
+      co_await work_on(index, std::move(*store), outcome);
+    else
+      outcome = refuse(task, store.error());
+  } catch (...) {
+    failed = std::current_exception();
   }
   inbox.post(task_over{index, outcome});
-  if (failed) std::rethrow_exception(failed);
+  if (!failed) co_return;
+  inbox.post(stop_asked());  // the others are saved; then the run ends with the exception
+  std::rethrow_exception(failed);
 }
 
-asio::awaitable<result<task_start>> engine::impl::start_of(const task_plan& task) {
-  if (const auto resumed = starts.find(task.id.str()); resumed != starts.end())
-    co_return resumed->second;
-  if (const auto from = records.find(task.id.str()); from != records.end()) {
-    git_worker* worker = context->workers.front().get();
-    co_return co_await io::run_on(worker->pool, start_on, worker, context->id, from->second);
+asio::awaitable<void> engine::impl::work_on(std::size_t index, std::unique_ptr<task_store> store,
+                                            supervise::task_outcome& outcome) {
+  const task_plan& task = context->what.tasks[index];
+  auto start = co_await start_of(task, *store);
+  if (!start) {
+    outcome = refuse(task, start.error());
+    co_return;
   }
+  runners[index] =
+      std::make_unique<task_runner>(*context, task, std::move(*start), std::move(store));
+  if (interrupts > 0) runners[index]->stop(supervise::stop_kind::interrupt, interrupts > 1);
+  outcome = co_await runners[index]->run();
+  if (outcome == supervise::task_outcome::succeeded)
+    results[task.id.str()] = runners[index]->result_commit();
+}
+
+/// A task that could not be begun: one that had been before goes on at the next `resume`.
+supervise::task_outcome engine::impl::refuse(const task_plan& task, const error& why) {
+  const bool begun = !context->fold.tasks.at(task.id.str()).base.is_zero();
+  const auto outcome =
+      begun ? supervise::task_outcome::interrupted : supervise::task_outcome::failed;
+  context->tell("warning", json::object{{"task", task.id.str()}, {"text", why.what}});
+  context->tell("task_ended", json::object{{"task", task.id.str()},
+                                           {"outcome", supervise::name(outcome)},
+                                           {"verdict", "setup_failed"},
+                                           {"why", why.what}});
+  return outcome;
+}
+
+asio::awaitable<result<task_start>> engine::impl::start_of(const task_plan& task,
+                                                           task_store& store) {
+  const task_fold& fold = context->fold.tasks.at(task.id.str());
+  if (!fold.base.is_zero()) co_return co_await recover(task, store);
+  if (const auto from = records.find(task.id.str()); from != records.end())
+    co_return co_await store.start_from(from->second);
   task_start start;
   if (task.base_task)
     start.base = results[task.base_task->str()];
@@ -278,21 +276,17 @@ asio::awaitable<result<void>> engine::impl::end(run_summary s) {
   const json::object ended{{"run", run.id.str()},          {"exit", s.exit_status()},
                            {"succeeded", s.succeeded},     {"failed", s.failed},
                            {"interrupted", s.interrupted}, {"cancelled", s.cancelled},
-                           {"skipped", s.skipped},         {"ended", iso8601(time.wall())}};
+                           {"skipped", s.skipped},         {"ended", iso8601(on.time.wall())}};
   const sequence last = run.tell("run_ended", ended);
   auto durable = co_await run.log->durable(last);
   if (!durable) co_return durable.error();
   if (s.interrupted > 0) co_return result<void>();
   auto rest = co_await record_rest();
   if (!rest) co_return rest.error();
-  asio::thread_pool& pool = run.workers.front()->pool;
-  auto recorded =
-      co_await io::run_on(pool, record_end, run.recorder.get(), ended, run.layout.journal());
+  auto recorded = co_await run.store.record_end(ended);
   if (!recorded) co_return recorded.error();
   run.log.reset();
-  std::error_code ignored;  // what stays is swept when the next run begins
-  fs::remove(run.layout.journal(), ignored);
-  fs::remove_all(run.layout.root, ignored);
+  run.store.remove_run();
   co_return result<void>();
 }
 
@@ -300,14 +294,12 @@ asio::awaitable<result<void>> engine::impl::end(run_summary s) {
 /// end and its record.
 asio::awaitable<result<void>> engine::impl::record_rest() {
   run_context& run = *context;
-  asio::thread_pool& pool = run.workers.front()->pool;
   for (const task_plan& t : run.what.tasks) {
     const task_fold& fold = run.fold.tasks.at(t.id.str());
     if (!fold.is_done()) continue;
     std::optional<git::oid> newest;
     if (fold.saved && fold.published.is_zero()) newest = fold.saved->record;
-    auto recorded =
-        co_await io::run_on(pool, record_task, run.recorder.get(), t.id, fold.ended, newest);
+    auto recorded = co_await run.store.record_missing_task(t.id, fold.ended, newest);
     if (!recorded) co_return recorded.error();
   }
   co_return result<void>();

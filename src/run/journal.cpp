@@ -2,10 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 #include <condition_variable>
 #include <mutex>
@@ -13,6 +10,7 @@
 #include <remora/core/crc32c.hpp>
 #include <remora/core/plant.hpp>
 #include <remora/core/posix.hpp>
+#include <remora/io/condition.hpp>
 #include <remora/run/journal.hpp>
 #include <thread>
 
@@ -38,7 +36,6 @@ class file_on_disk final : public journal_file {
   }
 
   result<void> sync() override {
-    if (planted("journal-sync")) return {};
     if (::fdatasync(fd_.get()) != 0) return os_error(errno, "cannot sync the journal");
     return {};
   }
@@ -54,7 +51,7 @@ class guarded_file final : public journal_file {
       : file_(std::move(file)), check_(std::move(check)) {}
 
   result<void> append(std::string_view bytes) override {
-    REMORA_CHECK(check_());
+    if (!planted("generation-check")) REMORA_CHECK(check_());
     return file_->append(bytes);
   }
   result<void> sync() override { return file_->sync(); }
@@ -64,7 +61,54 @@ class guarded_file final : public journal_file {
   std::function<result<void>()> check_;
 };
 
+class commit_thread final : public committer {
+ public:
+  void start(std::function<void()> commit) override {
+    commit_ = std::move(commit);
+    thread_ = std::thread([this] { work(); });
+  }
+
+  void wake() override {
+    {
+      const std::lock_guard lock(mutex_);
+      pending_ = true;
+    }
+    changed_.notify_one();
+  }
+
+  void stop() override {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  void work() {
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return pending_ || stopping_; });
+      if (!pending_) return;
+      pending_ = false;
+      lock.unlock();
+      commit_();
+    }
+  }
+
+  std::function<void()> commit_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool pending_ = false, stopping_ = false;
+  std::thread thread_;
+};
+
 }  // namespace
+
+std::unique_ptr<committer> make_commit_thread() {
+  return std::make_unique<commit_thread>();
+}
 
 std::unique_ptr<journal_file> guarded(std::unique_ptr<journal_file> file,
                                       std::function<result<void>()> check) {
@@ -92,96 +136,99 @@ std::string journal_line(const record& r, std::int64_t mono_ns, std::string_view
   return fmt::format("{},\"crc\":\"{:08x}\"}}\n", line, crc32c(line));
 }
 
-/// Shared by the loop and the journal's thread. The thread takes all that is pending, writes it
-/// once and syncs it once (group commit), then tells the loop how far it got.
+/// Shared by the loop and whoever commits. A commit takes all that is pending, writes it once and
+/// syncs it once (group commit), then tells the loop how far it got.
 struct journal::impl : std::enable_shared_from_this<journal::impl> {
-  impl(asio::any_io_executor executor, std::unique_ptr<journal_file> f, clock& c, sequence n)
+  impl(asio::any_io_executor executor, std::unique_ptr<journal_file> f, clock& c, sequence n,
+       std::unique_ptr<committer> when, std::string machine)
       : loop(std::move(executor)),
         file(std::move(f)),
         time(c),
+        boot(std::move(machine)),
         next(n),
         durable(n - 1),
-        wake(loop, asio::steady_timer::time_point::max()) {}
+        changed(loop),
+        commits(std::move(when)) {}
 
-  void work();
-  std::optional<error> commit(const std::string& batch);
+  void commit_pending();
+  std::optional<error> commit(const std::string& bytes);
+  void committed(sequence last, const std::optional<error>& failure);
 
   asio::any_io_executor loop;
   std::unique_ptr<journal_file> file;
   clock& time;
+  std::string boot;
 
   // the loop's
   sequence next;
   sequence durable;
   std::optional<error> failed;
   std::function<void(error)> told;
-  asio::steady_timer wake;  ///< never expires: cancelled whenever `durable` or `failed` changes
+  io::condition changed;  ///< of `durable` or `failed`
 
   // both
   std::mutex mutex;
-  std::condition_variable pending;
   std::string batch;
   sequence batch_last = 0;
-  bool closing = false;
 
-  std::thread thread;
+  // whoever commits
+  std::optional<error> broken;
+  std::unique_ptr<committer> commits;
 };
 
-void journal::impl::work() {
-  std::optional<error> broken;
-  for (;;) {
-    std::unique_lock lock(mutex);
-    pending.wait(lock, [&] { return closing || !batch.empty(); });
-    if (batch.empty()) return;
-    const std::string bytes = std::exchange(batch, {});
-    const sequence last = batch_last;
-    lock.unlock();
-    if (!broken) broken = commit(bytes);
-    asio::post(loop, [self = shared_from_this(), last, broken] {
-      if (broken) {
-        const bool first = !self->failed;
-        self->failed = broken;
-        if (first && self->told) self->told(*broken);
-      } else {
-        self->durable = last;
-      }
-      self->wake.cancel();
-    });
-  }
+void journal::impl::commit_pending() {
+  std::unique_lock lock(mutex);
+  if (batch.empty()) return;
+  const std::string bytes = std::exchange(batch, {});
+  const sequence last = batch_last;
+  lock.unlock();
+  if (!broken) broken = commit(bytes);
+  asio::post(loop, [self = shared_from_this(), last, failure = broken] {
+    self->committed(last, failure);
+  });
 }
 
 std::optional<error> journal::impl::commit(const std::string& bytes) {
   if (auto appended = file->append(bytes); !appended) return appended.error();
+  if (planted("journal-sync")) return std::nullopt;
   if (auto synced = file->sync(); !synced) return synced.error();
   return std::nullopt;
 }
 
+void journal::impl::committed(sequence last, const std::optional<error>& failure) {
+  if (failure) {
+    const bool first = !failed;
+    failed = failure;
+    if (first && told) told(*failure);
+  } else {
+    durable = last;
+  }
+  changed.notify();
+}
+
 journal::journal(asio::any_io_executor loop, std::unique_ptr<journal_file> file, clock& time,
-                 sequence next)
-    : impl_(std::make_shared<impl>(std::move(loop), std::move(file), time, next)) {
-  impl_->thread = std::thread([p = impl_.get()] { p->work(); });
+                 sequence next, std::unique_ptr<committer> commits, std::string boot)
+    : impl_(std::make_shared<impl>(std::move(loop), std::move(file), time, next,
+                                   commits ? std::move(commits) : make_commit_thread(),
+                                   std::move(boot))) {
+  impl_->commits->start([p = impl_.get()] { p->commit_pending(); });
 }
 
 journal::~journal() {
   impl_->told = nullptr;
-  {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->closing = true;
-  }
-  impl_->pending.notify_one();
-  impl_->thread.join();
+  impl_->commits->stop();
 }
 
 record journal::append(std::string type, json::object payload) {
   record r{impl_->next++, iso8601(impl_->time.wall()), std::move(type), std::move(payload)};
   const std::int64_t mono = std::chrono::nanoseconds(impl_->time.now().time_since_epoch()).count();
-  const std::string line = journal_line(r, mono, boot_id(), impl_->durable);
+  const std::string line = journal_line(r, mono, impl_->boot, impl_->durable);
   {
     const std::lock_guard lock(impl_->mutex);
     impl_->batch += line;
     impl_->batch_last = r.seq;
   }
-  impl_->pending.notify_one();
+  impl_->commits->wake();
   return r;
 }
 
@@ -191,9 +238,7 @@ void journal::on_failure(std::function<void(error)> told) {
 
 asio::awaitable<result<void>> journal::durable(sequence seq) {
   const std::shared_ptr<impl> self = impl_;
-  while (!self->failed && self->durable < seq) {
-    co_await self->wake.async_wait(asio::as_tuple(asio::use_awaitable));
-  }
+  while (!self->failed && self->durable < seq) co_await self->changed.wait();
   if (self->failed) co_return *self->failed;
   co_return result<void>();
 }

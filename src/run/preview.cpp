@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 #include <remora/core/text.hpp>
-#include <remora/run/engine.hpp>
+#include <remora/run/preview.hpp>
 
 namespace remora::run {
 namespace fs = std::filesystem;

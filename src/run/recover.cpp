@@ -58,17 +58,6 @@ result<void> take_newest(git::repository& repo, checkpoint::store& store, const 
   return {};
 }
 
-/// A slot in which an agent was is gone on in; another one is no use.
-void take_slot(const task_fold& fold, task_start& start) {
-  if (fold.slot.empty()) return;
-  if (fold.quarantined)
-    start.abandoned = fold.slot;
-  else if (fold.slot_used && std::filesystem::exists(fold.slot))
-    start.slot = fold.slot;
-  else
-    start.discard = fold.slot;
-}
-
 }  // namespace
 
 result<recovered_task> recover_task(git::repository& repo, git::object_writer& objects,
@@ -84,16 +73,7 @@ result<recovered_task> recover_task(git::repository& repo, git::object_writer& o
   } else if (fold.saved) {  // it may be pruned already, and nothing of it is needed
     (void)take_checkpoint_of(repo, store, fold.saved->record, r.start);
   }
-  r.start.result_is_due = fold.result_is_due() && r.start.record == fold.saved->record;
-  r.start.counted = fold.counted();
-  r.start.made = fold.attempts.empty() ? 0 : fold.attempts.back().number.value();
-  take_slot(fold, r.start);
-  if (fold.attempt_is_open()) {
-    r.start.orphaned = fold.attempts.back().number;
-    if (r.start.slot.empty())
-      r.remarks.push_back(fmt::format(
-          "the worktree of task '{}' is gone; it goes on from its last checkpoint", task.id.str()));
-  } else {  // nobody of ours can hold it: the agents are gone, or never were
+  if (!fold.attempt_is_open()) {  // nobody of ours can hold it: the agents are gone, or never were
     const std::string branch = checkpoint::task_branch(run, task.id);
     std::error_code ec;
     if (std::filesystem::remove(repo.common_dir() / (branch + ".lock"), ec))

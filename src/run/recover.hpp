@@ -2,20 +2,14 @@
 // refs.
 #pragma once
 
-#include <remora/run/fold.hpp>
-
-#include "run/task_runner.hpp"
+#include <remora/checkpoint/store.hpp>
+#include <remora/run/task_start.hpp>
 
 namespace remora::run {
 
-struct recovered_task {
-  task_start start;
-  std::vector<std::string> remarks;
-};
-
 /// Brings the checkpoint refs in line with the journal (a prepared one is completed or dropped, a
-/// foreign value is kept aside), then says where the task goes on. Idempotent. Thread: that of
-/// `repo`; blocks.
+/// foreign value is kept aside), then says what the newest checkpoint holds; `take_fold` says the
+/// rest. Idempotent. Thread: that of `repo`; blocks.
 result<recovered_task> recover_task(git::repository& repo, git::object_writer& objects,
                                     const run_id& run, const task_plan& task,
                                     const task_fold& fold);

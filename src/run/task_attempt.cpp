@@ -5,7 +5,6 @@
 #include <ctime>
 #include <random>
 #include <remora/core/text.hpp>
-#include <remora/io/run_on.hpp>
 #include <remora/run/continuation.hpp>
 
 #include "run/task_runner.hpp"
@@ -84,16 +83,12 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   const agent::launch launch = adapter_.plan_launch(agent_, request);
   mind_.begin_attempt(number, agent_, run_.time.wall());
 
-  process::spawn_spec spec =
-      child_spec(fmt::format("{}.{}", task_.id.str(), number), launch.pass_env);
+  process::spawn_spec spec = child_spec(attempt_name(number), launch.pass_env);
   for (const auto& [name, value] : launch.environment) set(spec.environment, name, value);
   spec.argv = launch.argv;
 
   // The fold of `out` starts from this state if we die before the next checkpoint.
-  result<void> ready = make_directories(spec.attempt_dir);
-  if (ready) ready = make_directories(run_.layout.temporary(task_.id));
-  if (ready) ready = write_file_durably(spec.attempt_dir / "state.json", mind_.to_json());
-  if (ready) ready = write_file_durably(spec.attempt_dir / "prompt.md", prompt_);
+  auto ready = co_await store_->begin_attempt(attempt_name(number), mind_.to_json(), prompt_);
   if (!ready) {
     post(supervise::spawn_failed{ready.error().what});
     co_return;
@@ -142,7 +137,7 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
   }
   git::oid files = files_;
   if (files.is_zero() && record_) {
-    const auto read = co_await io::run_on(worker_->pool, read_files_commit, worker_, *record_);
+    const auto read = co_await store_->files_commit(*record_);
     if (!read) co_return read.error();
     files = *read;
   }
@@ -158,8 +153,7 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
                                   .in_place = in_place_,
                                   .fence = random_fence()};
   if (files.is_zero()) co_return continuation(next, nullptr);
-  const auto changes = co_await io::run_on(worker_->pool, changes_since, worker_, start_.base,
-                                           files, patch_in_prompt);
+  const auto changes = co_await store_->changes_since(start_.base, files, patch_in_prompt);
   if (!changes) co_return changes.error();
   co_return continuation(next, &*changes);
 }

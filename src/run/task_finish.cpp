@@ -4,7 +4,6 @@
 #include <boost/json.hpp>
 #include <iterator>
 #include <remora/core/text.hpp>
-#include <remora/io/run_on.hpp>
 
 #include "run/task_runner.hpp"
 
@@ -15,11 +14,6 @@ namespace {
 
 constexpr std::size_t text_shown = 16u << 10;
 constexpr std::size_t result_shown = 16u << 10;
-
-result<void> record_task(run_record_writer* recorder, task_id task, json::object payload,
-                         std::optional<git::oid> record, std::optional<git::oid> commit) {
-  return recorder->task_ended(task, payload, record, commit);
-}
 
 json::array omissions(const std::vector<git::omission>& list) {
   json::array out;
@@ -92,7 +86,7 @@ asio::awaitable<result<void>> task_runner::publish_steps() {
                          .rules = {.max_file_bytes = run_.what.result_max_file_bytes},
                          .published = start_.published,
                          .published_whole = start_.published_whole};
-  auto made = co_await io::run_on(worker_->pool, publish_result, worker_, std::move(request));
+  auto made = co_await store_->publish_result(std::move(request));
   if (!made) co_return made.error();
   made_ = std::move(*made);
   result_commit_ = made_->commit;
@@ -117,20 +111,18 @@ asio::awaitable<result<void>> task_runner::publish_steps() {
   ended_ = ended_payload(supervise::task_outcome::succeeded, last);
   const std::vector<std::string> refs = co_await new_branches();
   ended_["refs"] = json::array(refs.begin(), refs.end());
-  git_worker* keeper = run_.workers.front().get();
-  auto recorded = co_await io::run_on(keeper->pool, record_task, run_.recorder.get(), task_.id,
-                                      ended_, record_, std::optional(result_commit_));
+  auto recorded = co_await run_.store.record_task(task_.id, ended_, record_, result_commit_);
   if (!recorded) co_return recorded.error();
   co_return co_await prune_published(whole);
 }
 
 asio::awaitable<result<void>> task_runner::prune_published(bool whole) {
   if (whole && record_) {
-    auto removed = co_await io::run_on(worker_->pool, remove_checkpoint, worker_, *record_);
+    auto removed = co_await store_->remove_checkpoint(*record_);
     if (!removed) warn(fmt::format("the checkpoint stays: {}", removed.error().what));
   }
   if (whole && start_.old_run) {  // a rerun: success also ends the old run's checkpoint
-    auto removed = co_await io::run_on(worker_->pool, remove_checkpoint, worker_, *start_.old_run);
+    auto removed = co_await store_->remove_checkpoint(*start_.old_run);
     if (!removed) warn(fmt::format("the old run's checkpoint stays: {}", removed.error().what));
   }
   co_return result<void>();
@@ -142,9 +134,7 @@ asio::awaitable<void> task_runner::finish(supervise::finish f) {
   if (!succeeded) {
     ended_ = ended_payload(f.outcome, f.last);
     if (!goes_on) {
-      git_worker* keeper = run_.workers.front().get();
-      auto recorded = co_await io::run_on(keeper->pool, record_task, run_.recorder.get(), task_.id,
-                                          ended_, record_, std::optional<git::oid>());
+      auto recorded = co_await run_.store.record_task(task_.id, ended_, record_, std::nullopt);
       if (!recorded)
         warn(fmt::format("the task's end could not be recorded: {}", recorded.error().what));
     }
@@ -160,8 +150,7 @@ asio::awaitable<void> task_runner::finish(supervise::finish f) {
 asio::awaitable<void> task_runner::free_slot() {
   for (const std::string& slot : {start_.slot, start_.discard}) {
     if (slot.empty()) continue;
-    auto removed =
-        co_await io::run_on(worker_->pool, remove_slot, worker_, std::filesystem::path(slot));
+    auto removed = co_await store_->remove_slot(slot);
     if (!removed)
       warn(fmt::format("the worktree {} stays: {}", slot, removed.error().what));
     else
@@ -171,7 +160,7 @@ asio::awaitable<void> task_runner::free_slot() {
 
 asio::awaitable<std::vector<std::string>> task_runner::new_branches() {
   std::vector<std::string> added;
-  const auto now = co_await io::run_on(worker_->pool, user_branches, worker_);
+  const auto now = co_await store_->user_branches();
   if (now) std::ranges::set_difference(*now, branches_, std::back_inserter(added));
   co_return added;
 }
@@ -195,7 +184,7 @@ json::object task_runner::ended_payload(supervise::task_outcome outcome,
                                                         : json::value(nullptr)},
                  {"text", to_utf8(tail_bytes(mind_.last_message(), text_shown))},
                  {"why", last.text},
-                 {"result", to_utf8(read_agent_file(run_.layout.result(task_.id), result_shown))},
+                 {"result", to_utf8(store_->result_text(result_shown))},
                  {"usage", usage_json(mind_.total_usage())},
                  {"left_out", omissions(made_ ? made_->left_out : left_out_)}};
   if (made_) {

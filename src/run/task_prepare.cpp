@@ -1,10 +1,7 @@
 #include <fmt/format.h>
 
-#include <boost/asio/this_coro.hpp>
 #include <boost/json.hpp>
-#include <remora/core/text.hpp>
 #include <remora/io/pause.hpp>
-#include <remora/io/run_on.hpp>
 
 #include "run/task_runner.hpp"
 
@@ -37,7 +34,6 @@ asio::awaitable<void> task_runner::prepare() {
 
 slot_request task_runner::make_slot_request() const {
   slot_request request;
-  request.slots_root = run_.slots_root;
   request.reuse = start_.slot;
   request.abandoned = start_.abandoned;
   request.discard = start_.discard;
@@ -45,12 +41,7 @@ slot_request task_runner::make_slot_request() const {
   request.base = start_.base;
   request.record = record_;
   request.same_run = start_.same_run || attempt_.value() > start_.made;
-  request.copy_from = run_.checkout;
   request.aside = aside();
-  if (run_.what.workspace.copy)
-    request.copy = *run_.what.workspace.copy;
-  else if (!run_.checkout.empty())
-    request.copy = git::worktree_include(run_.checkout);
   request.rules.include = task_.include;
   request.rules.branch = branch();
   return request;
@@ -60,20 +51,19 @@ asio::awaitable<result<void>> task_runner::lend_slot() {
   auto settled = co_await settle_orphan();
   if (!settled) co_return settled.error();
   slot_request request = make_slot_request();
-  auto made =
-      co_await io::run_on(worker_->pool, make_slot, worker_, request, stop_work_.get_token());
+  auto made = co_await store_->make_slot(request, stop_work_.get_token());
   if (!made && !request.reuse.empty() && made.error().is(errc::vanished)) {
     warn(fmt::format("{}; the task goes on in a new worktree from its last checkpoint",
                      made.error().what));
     start_.abandoned = std::exchange(start_.slot, {});
     request = make_slot_request();
-    made = co_await io::run_on(worker_->pool, make_slot, worker_, request, stop_work_.get_token());
+    made = co_await store_->make_slot(request, stop_work_.get_token());
   }
   if (!made) co_return made.error();
-  where_ = made->workspace;
+  slot_ = made->root;
   in_place_ = made->in_place;
   head_note_ = made->head_note;
-  start_.slot = where_->tree.root.string();
+  start_.slot = slot_->string();
   start_.discard.clear();
   unsaved_ = in_place_;
   run_.tell("slot_lent", about({{"slot", start_.slot}, {"in_place", in_place_}}));
@@ -108,10 +98,10 @@ asio::awaitable<bool> task_runner::await_predecessors() {
   for (const std::string& name : names) {
     if (attempt_.value() > start_.made) break;  // of this life: the machine has seen it end
     for (;;) {
-      const auto remains = process::inspect_attempt(run_.layout.attempt(name));
+      const auto remains = store_->inspect_attempt(name);
       if (!remains || !remains->alive) break;
       if (stop_work_.stop_requested() || run_.time.now() > until) co_return false;
-      co_await io::pause(orphan_poll);
+      co_await io::pause(run_.timers, orphan_poll);
     }
   }
   co_return true;
@@ -120,27 +110,24 @@ asio::awaitable<bool> task_runner::await_predecessors() {
 /// Folds the output that the predecessor's attempt left: the state after any crash is the fold of
 /// `out`.
 asio::awaitable<result<void>> task_runner::fold_orphan() {
-  const auto dir = run_.layout.attempt(fmt::format("{}.{}", task_.id.str(), attempt_.value()));
   if (record_ && start_.same_run) {
-    const auto sizes =
-        co_await io::run_on(worker_->pool, saved_transcript, worker_, *record_, attempt_);
+    const auto sizes = co_await store_->saved_transcript(*record_, attempt_);
     if (!sizes) co_return sizes.error();
     out_saved_ = sizes->out;
     err_saved_ = sizes->err;
   }
+  auto left = co_await store_->read_attempt(attempt_name(attempt_.value()));
+  if (!left) co_return left.error();
   attempt_began_ = run_.time.now();
-  if (auto before = read_file(dir / "state.json")) {
-    if (auto mind = agent::state::from_json(*before)) mind_ = std::move(*mind);
-  }
-  if (auto text = read_file(dir / "prompt.md")) prompt_ = std::move(*text);
+  if (auto mind = agent::state::from_json(left->state)) mind_ = std::move(*mind);
+  prompt_ = std::move(left->prompt);
   parser_ = adapter_.make_parser();
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
   for (const bool err : {false, true}) {
-    auto bytes = read_file(dir / (err ? "err" : "out"));
-    if (!bytes) continue;
-    (err ? err_bytes_ : out_bytes_) = bytes->size();
-    (err ? err_lines_ : out_lines_).feed(*bytes, [&](std::string_view line) {
+    const std::string& bytes = err ? left->err : left->out;
+    (err ? err_bytes_ : out_bytes_) = bytes.size();
+    (err ? err_lines_ : out_lines_).feed(bytes, [&](std::string_view line) {
       std::vector<agent::event> events;
       if (err)
         parser_->err_line(line, events);
@@ -192,7 +179,7 @@ process::spawn_spec task_runner::child_spec(const std::string& name,
   set(spec.environment, "REMORA_CHECKPOINT", std::to_string(number_.value()));
   set(spec.environment, "REMORA_NOTES", run_.layout.notes(task_.id).string());
   set(spec.environment, "REMORA_RESULT", run_.layout.result(task_.id).string());
-  spec.cwd = where_->tree.root;
+  spec.cwd = *slot_;
   spec.attempt_dir = run_.layout.attempt(name);
   spec.name = fmt::format("{}.{}", run_.id.str(), name);
   return spec;

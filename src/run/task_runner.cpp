@@ -1,15 +1,9 @@
 #include "run/task_runner.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <boost/asio/this_coro.hpp>
 #include <boost/json.hpp>
-#include <remora/core/text.hpp>
-#include <remora/core/units.hpp>
-#include <remora/io/run_on.hpp>
+#include <exception>
 
 namespace remora::run {
 namespace asio = boost::asio;
@@ -32,24 +26,24 @@ agent::state fresh_mind(const run_context& run, const task_plan& task) {
 }  // namespace
 
 task_runner::task_runner(run_context& run, const task_plan& task, task_start start,
-                         git_worker* worker)
+                         std::unique_ptr<task_store> store)
     : run_(run),
       task_(task),
       agent_(run.what.agents.at(task.agent)),
       adapter_(*agent::find_adapter(agent_.adapter).value()),
       start_(std::move(start)),
-      worker_(worker),
+      store_(std::move(store)),
       machine_(task.limits, jitter_seed(run.id, task.id)),
       inbox_(run.loop),
-      work_(run.loop),
-      starts_(run.loop),
-      pumps_(run.loop),
-      wake_(run.loop, [this] { post(supervise::deadline()); }),
+      work_(run.loop, [this] { inbox_.post(part_failed()); }),
+      starts_(run.loop, [this] { inbox_.post(part_failed()); }),
+      pumps_(run.loop, [this] { inbox_.post(part_failed()); }),
+      wake_(run.timers, [this] { post(supervise::deadline()); }),
       mind_(start_.mind ? *start_.mind : fresh_mind(run, task)),
       attempt_(start_.made),
-      start_limit_(run.loop, [this] { give_up_start(); }),
-      drain_(run.loop, [this] { flush_exit(); }),
-      commands_(run.host),
+      start_limit_(run.timers, [this] { give_up_start(); }),
+      drain_(run.timers, [this] { flush_exit(); }),
+      commands_(run.host, run.timers),
       record_(start_.record),
       number_(start_.number),
       progress_saved_(mind_.progress()) {}
@@ -58,30 +52,59 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
   began_ = run_.time.now();
   run_.tell("task_started",
             about({{"base", start_.base.hex()}, {"branch", branch()}, {"agent", task_.agent}}));
-  if (auto there = co_await io::run_on(worker_->pool, user_branches, worker_))
-    branches_ = std::move(*there);
-  if (publishes_only()) {
-    work_.spawn("publish", publish());
-  } else {
-    feed(supervise::begin{start_.counted, start_.made, start_.changed});
-  }
-  while (!finished_) {
-    const message m = co_await inbox_.next();
-    if (const auto* fact = std::get_if<supervise::fact>(&m))
-      feed(*fact);
-    else
-      on_child(std::get<child_told>(m));
+  std::exception_ptr failed;
+  try {
+    co_await work();
+  } catch (...) {
+    failed = std::current_exception();
   }
   wake_.set(std::nullopt);
   stop_work_.request_stop();
   commands_.kill();
-  co_await starts_.join();
-  co_await work_.join();
-  child_.reset();
-  pumps_.cancel();
-  co_await pumps_.join();
+  if (failed_ || failed) starts_.cancel();
+  try {
+    co_await end_parts();
+  } catch (...) {
+    if (!failed) failed = std::current_exception();
+  }
+  if (failed) std::rethrow_exception(failed);
   co_await finish(*finished_);
   co_return finished_->outcome;
+}
+
+asio::awaitable<void> task_runner::work() {
+  auto branches = co_await store_->user_branches();
+  if (branches) branches_ = std::move(*branches);
+  if (publishes_only())
+    work_.spawn("publish", publish());
+  else
+    feed(supervise::begin{start_.counted, start_.made, start_.changed});
+  while (!finished_ && !failed_) {
+    const message m = co_await inbox_.next();
+    if (const auto* fact = std::get_if<supervise::fact>(&m))
+      feed(*fact);
+    else if (const auto* told = std::get_if<child_told>(&m))
+      on_child(*told);
+    else
+      failed_ = true;
+  }
+}
+
+/// All of them, also where one throws. Without its child no pump has anything to wait for.
+asio::awaitable<void> task_runner::end_parts() {
+  std::exception_ptr failed;
+  for (io::task_group* parts : {&starts_, &work_, &pumps_}) {
+    if (parts == &pumps_) {
+      child_.reset();
+      pumps_.cancel();
+    }
+    try {
+      co_await parts->join();
+    } catch (...) {
+      if (!failed) failed = std::current_exception();
+    }
+  }
+  if (failed) std::rethrow_exception(failed);
 }
 
 // Not inlined: g++ 12 then takes the alternatives that a moved variant does not hold for
@@ -119,9 +142,9 @@ void task_runner::perform(const supervise::action& a) {
           },
           [&](const supervise::save& s) { enqueue(s); },
           [&](const supervise::quarantine&) {
-            run_.tell("slot_quarantined", about({{"slot", where_->tree.root.string()}}));
+            run_.tell("slot_quarantined", about({{"slot", slot_->string()}}));
             warn(fmt::format("{} is not used again: processes of its agent could not be ended",
-                             where_->tree.root.string()));
+                             slot_->string()));
             start_.abandoned = std::exchange(start_.slot, {});
           },
           [&](const supervise::end_attempt& e) { end_attempt(e); },
@@ -170,16 +193,6 @@ std::string task_runner::branch() const {
 
 std::string task_runner::aside() const {
   return fmt::format("refs/remora/foreign/{}/{}/", run_.id.str(), task_.id.str());
-}
-
-std::string read_agent_file(const std::filesystem::path& path, std::size_t limit) {
-  const auto fd = open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  struct stat st{};
-  if (!fd || ::fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return {};
-  const auto size = static_cast<std::size_t>(st.st_size);
-  if (size > limit) ::lseek(fd->get(), static_cast<off_t>(size - limit), SEEK_SET);
-  auto bytes = read_fd(fd->get(), 2 * limit);
-  return bytes ? std::move(*bytes) : std::string();
 }
 
 }  // namespace remora::run

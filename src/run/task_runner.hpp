@@ -20,29 +20,13 @@
 
 namespace remora::run {
 
-/// What a task goes on from. A fresh one: only `base`.
-struct task_start {
-  git::oid base;
-  std::optional<git::oid> record;       ///< the newest checkpoint's record
-  checkpoint_no number;                 ///< its number; 0: none
-  bool same_run = false;                ///< `record` is of this run
-  std::string slot;                     ///< to go on in, in place; empty: a new one
-  std::uint32_t counted = 0, made = 0;  ///< attempts so far
-  bool changed = false;                 ///< the checkpoint differs from the base
-  std::optional<agent::state> mind;
-  std::optional<attempt_no> orphaned;  ///< it was running when our predecessor died
-  bool result_is_due = false;          ///< the agent has completed: no further life, its result
-  git::oid published;                  ///< that is durable already; only the pruning is left
-  bool published_whole = true;
-  std::string abandoned, discard;   ///< slots, see `slot_request`
-  std::optional<git::oid> old_run;  ///< of a rerun: the other run's checkpoint
-};
-
 class task_runner {
  public:
-  task_runner(run_context& run, const task_plan& task, task_start start, git_worker* worker);
+  task_runner(run_context& run, const task_plan& task, task_start start,
+              std::unique_ptr<task_store> store);
 
-  /// From `begin` to `finish`. Everything it started has ended when it returns.
+  /// From `begin` to `finish`. Everything it started has ended when it returns, or throws: what
+  /// escaped from a part of it.
   boost::asio::awaitable<supervise::task_outcome> run();
   void stop(supervise::stop_kind kind, bool insist);
   /// The result's commit, once it has succeeded.
@@ -54,9 +38,12 @@ class task_runner {
     std::shared_ptr<process::child> child;
     process::child_event event;
   };
-  using message = std::variant<supervise::fact, child_told>;
+  struct part_failed {};  ///< an exception escaped: its group knows it
+  using message = std::variant<supervise::fact, child_told, part_failed>;
 
   // task_runner.cpp: the loop
+  boost::asio::awaitable<void> work();
+  boost::asio::awaitable<void> end_parts();
   void feed(const supervise::fact& f);
   void perform(const supervise::action& a);
   void post(supervise::fact f);
@@ -106,6 +93,10 @@ class task_runner {
   boost::asio::awaitable<void> finish(supervise::finish f);
   boost::json::object ended_payload(supervise::task_outcome outcome, const agent::outcome& last);
 
+  /// Its directory's name, of the attempt with this number.
+  std::string attempt_name(std::uint32_t number) const {
+    return task_.id.str() + '.' + std::to_string(number);
+  }
   std::string branch() const;  ///< `refs/heads/remora/<run>/<task>`
   std::string aside() const;   ///< `refs/remora/foreign/<run>/<task>/`
 
@@ -114,7 +105,7 @@ class task_runner {
   const agent::agent_config& agent_;
   const agent::adapter& adapter_;
   task_start start_;
-  git_worker* worker_;
+  std::unique_ptr<task_store> store_;
 
   supervise::task_machine machine_;
   io::inbox<message> inbox_;
@@ -122,11 +113,12 @@ class task_runner {
   io::task_group starts_;  ///< of an agent whose exec hangs, the start never ends by itself
   io::task_group pumps_;   ///< of an agent that could not be ended, the pump never ends by itself
   io::deadline wake_;
-  std::stop_source stop_work_;  ///< for pool jobs under way when the task finishes
+  std::stop_source stop_work_;  ///< for jobs of the store under way when the task finishes
   std::optional<supervise::finish> finished_;
+  bool failed_ = false;  ///< a part of it, by an exception
 
   // the slot
-  std::shared_ptr<workspace> where_;
+  std::optional<std::filesystem::path> slot_;
   bool in_place_ = false;
   std::string head_note_;
   bool unsaved_ = false;               ///< the worktree may hold what no checkpoint has
@@ -168,9 +160,5 @@ class task_runner {
   std::optional<result_made> made_;
   boost::json::object ended_;
 };
-
-/// What an agent left in a file of ours: it may have put anything there. Regular files only, the
-/// last `limit` bytes; empty where there is none.
-std::string read_agent_file(const std::filesystem::path& path, std::size_t limit);
 
 }  // namespace remora::run

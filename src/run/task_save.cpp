@@ -2,7 +2,6 @@
 
 #include <boost/json.hpp>
 #include <remora/core/text.hpp>
-#include <remora/io/run_on.hpp>
 
 #include "run/task_runner.hpp"
 
@@ -43,8 +42,8 @@ asio::awaitable<void> task_runner::save_all() {
 }
 
 save_request task_runner::make_save_request(const supervise::save& what) {
-  mind_.set_notes(read_agent_file(run_.layout.notes(task_.id), notes_kept));
-  std::string outcome = read_agent_file(run_.layout.result(task_.id), result_kept);
+  mind_.set_notes(store_->notes(notes_kept));
+  std::string outcome = store_->result_text(result_kept);
   save_request r(checkpoint::request{.run = run_.id, .task = task_.id});
   r.record.attempt = attempt_;
   r.record.number = number_.next();
@@ -56,7 +55,7 @@ save_request task_runner::make_save_request(const supervise::save& what) {
   r.record.mind.state = mind_.to_json();
   r.record.mind.prompt = prompt_;
   if (!outcome.empty()) r.record.mind.result = std::move(outcome);
-  r.attempt_dir = run_.layout.attempt(fmt::format("{}.{}", task_.id.str(), attempt_.value()));
+  r.attempt_dir = run_.layout.attempt(attempt_name(attempt_.value()));
   r.out_from = out_saved_;
   r.out_to = out_bytes_;
   r.err_from = err_saved_;
@@ -71,15 +70,14 @@ save_request task_runner::make_save_request(const supervise::save& what) {
 
 asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save what) {
   const time_point began = run_.time.now();
-  if (!where_) co_return fail(errc::vanished, "the worktree is not there");
+  if (!slot_) co_return fail(errc::vanished, "the worktree is not there");
   save_request request = make_save_request(what);
   const std::uint64_t progress = mind_.progress();
   const std::string state = request.record.mind.state;
   const std::uint64_t out_to = request.out_to, err_to = request.err_to;
   const std::size_t times_taken = times_.size();
 
-  auto taken = co_await io::run_on(worker_->pool, take_checkpoint, worker_, where_,
-                                   std::move(request), stop_work_.get_token());
+  auto taken = co_await store_->take_checkpoint(std::move(request), stop_work_.get_token());
   if (!taken) co_return taken.error();
   for (const std::string& lock : taken->removed_locks)
     warn(fmt::format("removed {}, which the dead agent's git left", lock));
@@ -101,8 +99,7 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
       run_.broken(durable.error());
       co_return durable.error();
     }
-    auto published = co_await io::run_on(worker_->pool, publish_checkpoint, worker_, where_, p,
-                                         std::move(*taken->files), task_.branch);
+    auto published = co_await store_->publish_checkpoint(p, std::move(*taken->files), task_.branch);
     if (!published) co_return published.error();
     if (!published->empty()) warn(*published);
     record_ = p.what.commit;

@@ -12,6 +12,7 @@
 #include <loop.hpp>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <remora/io/deadline.hpp>
 #include <remora/io/inbox.hpp>
 #include <remora/io/pause.hpp>
@@ -21,6 +22,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace asio = boost::asio;
@@ -196,6 +198,91 @@ BOOST_AUTO_TEST_CASE(join_rethrows_the_first_exception_with_the_name_of_its_task
   run(loop, join_a_failure(text, nested));
   BOOST_TEST(text == "stdout of t1: a bug");
   BOOST_TEST(nested);
+}
+
+asio::awaitable<void> learn_of_a_failure(int& told) {
+  const auto executor = co_await asio::this_coro::executor;
+  io::condition never(executor), failed(executor);
+  bool cancelled = false;
+  io::task_group group(executor, [&] {
+    ++told;
+    failed.notify();
+  });
+  group.spawn("waits for ever", wait_for_ever(never, cancelled));
+  group.spawn("one", throw_bug());
+  group.spawn("two", throw_bug());
+  while (told == 0) co_await failed.wait();
+  BOOST_TEST(group.size() > 0u);  // told although one of them goes on
+  group.cancel();
+  bool thrown = false;
+  try {
+    co_await group.join();
+  } catch (const std::runtime_error&) {
+    thrown = true;
+  }
+  BOOST_TEST(thrown);
+}
+BOOST_AUTO_TEST_CASE(the_first_exception_is_told_once_while_others_go_on) {
+  asio::io_context loop;
+  int told = 0;
+  run(loop, learn_of_a_failure(told));
+  BOOST_TEST(told == 1);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(pauses)
+
+/// Calls back when it is told to.
+class hand_timers final : public io::timers {
+ public:
+  remora::time_point now() const override { return clock_.now(); }
+  std::unique_ptr<io::timer> make() override { return std::make_unique<one>(*this); }
+  void pass(remora::duration d) {
+    clock_.advance(d);
+    if (at_ && *at_ <= now()) std::exchange(expired_, {})();
+  }
+
+ private:
+  class one final : public io::timer {
+   public:
+    explicit one(hand_timers& owner) : owner_(owner) {}
+    ~one() override { cancel(); }
+    void set(remora::time_point at, std::function<void()> expired) override {
+      owner_.at_ = at;
+      owner_.expired_ = std::move(expired);
+    }
+    void cancel() override { owner_.at_.reset(); }
+
+   private:
+    hand_timers& owner_;
+  };
+  remora::manual_clock clock_;
+  std::optional<remora::time_point> at_;
+  std::function<void()> expired_;
+};
+
+asio::awaitable<void> pause_and_tell(hand_timers& timers, bool& over) {
+  co_await io::pause(timers, 20ms);
+  over = true;
+}
+
+asio::awaitable<void> pause_by_hand() {
+  hand_timers timers;
+  bool over = false;
+  io::task_group group(co_await asio::this_coro::executor);
+  group.spawn("pause", pause_and_tell(timers, over));
+  co_await turn_the_loop();
+  timers.pass(19ms);
+  co_await turn_the_loop();
+  BOOST_TEST(!over);
+  timers.pass(1ms);
+  co_await group.join();
+  BOOST_TEST(over);
+}
+BOOST_AUTO_TEST_CASE(a_pause_lasts_as_long_as_its_timers_say) {
+  asio::io_context loop;
+  run(loop, pause_by_hand());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -6,12 +6,16 @@
 #include <memory>
 #include <optional>
 #include <remora/core/clock.hpp>
+#include <remora/io/timers.hpp>
 
 namespace remora::io {
 
 class deadline {
  public:
+  /// On the machine's clock.
   deadline(boost::asio::any_io_executor executor, std::function<void()> expired);
+  /// On the clock of `source`.
+  deadline(timers& source, std::function<void()> expired);
   /// No callback after it, also where the time had passed and the callback was due.
   ~deadline();
   deadline(const deadline&) = delete;
@@ -24,8 +28,9 @@ class deadline {
   std::optional<time_point> at() const noexcept;
 
  private:
-  struct state;
-  std::shared_ptr<state> state_;
+  std::unique_ptr<timer> timer_;
+  std::function<void()> expired_;
+  std::optional<time_point> at_;
 };
 
 }  // namespace remora::io

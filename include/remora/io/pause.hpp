@@ -2,11 +2,11 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <remora/core/clock.hpp>
+#include <remora/io/timers.hpp>
 
 namespace remora::io {
 
-/// Returns after `d` on the monotonic clock. Cancellation: throws `operation_aborted`.
-boost::asio::awaitable<void> pause(duration d);
+/// Returns after `d` on the clock of `source`. Cancellation: throws `operation_aborted`.
+boost::asio::awaitable<void> pause(timers& source, duration d);
 
 }  // namespace remora::io

@@ -4,6 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <exception>
+#include <functional>
 #include <list>
 #include <memory>
 #include <remora/io/condition.hpp>
@@ -13,8 +14,10 @@ namespace remora::io {
 
 class task_group {
  public:
-  explicit task_group(boost::asio::any_io_executor executor);
-  /// Asserts that nothing runs any more.
+  /// `failed`: called once, from the loop, when the first exception escapes: whoever waits for
+  /// something else than `join` learns of it at once.
+  explicit task_group(boost::asio::any_io_executor executor, std::function<void()> failed = {});
+  /// Asserts that nothing runs any more, but where the loop itself was given up.
   ~task_group();
   task_group(const task_group&) = delete;
   task_group& operator=(const task_group&) = delete;
@@ -37,6 +40,7 @@ class task_group {
   void remove(const std::shared_ptr<member>& done, std::exception_ptr failure);
 
   boost::asio::any_io_executor executor_;
+  std::function<void()> told_;
   std::list<std::shared_ptr<member>> members_;
   condition idle_;
   std::exception_ptr failed_;

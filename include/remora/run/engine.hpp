@@ -7,13 +7,16 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <remora/io/timers.hpp>
 #include <remora/process/host.hpp>
 #include <remora/run/fold.hpp>
-#include <remora/run/plan.hpp>
+#include <remora/run/preview.hpp>
 #include <remora/run/run_record.hpp>
 #include <string>
 
 namespace remora::run {
+
+class run_store;
 
 struct run_summary {
   std::size_t succeeded = 0, failed = 0, interrupted = 0, cancelled = 0, skipped = 0;
@@ -30,12 +33,25 @@ struct new_run {
   std::map<std::string, git::oid> records;  ///< task → the checkpoint it goes on from
 };
 
+/// What a run stands on. Each outlives the engine.
+struct seams {
+  clock& time;
+  io::timers& timers;  ///< of the same clock
+  process::host& host;
+  run_store& store;
+  std::function<std::unique_ptr<committer>()> commits;  ///< a new one for each journal
+  std::string boot;                                     ///< of this machine
+};
+
 class engine {
  public:
   using observer = std::function<void(const record&)>;
 
-  engine(boost::asio::any_io_executor loop, git::repository& repo, process::host& host, clock& time,
+  /// On the machine's clock and disk.
+  engine(boost::asio::any_io_executor loop, git::repository& repo, process::host& host,
          observer observe);
+  engine(boost::asio::any_io_executor loop, seams on, observer observe);
+  /// Not before the loop has ended what `run` started, or was stopped for good.
   ~engine();
 
   /// Takes the run's lock, resolves every base, checks agents and names, makes record and journal
@@ -52,22 +68,6 @@ class engine {
   struct impl;
   std::unique_ptr<impl> impl_;
 };
-
-/// What `run` would do, as text for `--dry-run` and the head of a run: bases resolved, agents
-/// found.
-struct run_preview {
-  std::map<std::string, git::oid> bases;  ///< task → commit; absent: the result of another task
-  std::map<std::string, std::filesystem::path> programs;  ///< agent → its program
-  std::vector<std::string> dirty;  ///< paths of the checkout that the base does not hold (some)
-};
-/// Errors: errc::usage (unknown base), errc::repository (unborn HEAD, a branch named `remora`),
-/// errc::environment (an agent's program is not in PATH).
-result<run_preview> preview(const git::repository& repo, const plan& p);
-
-/// `name` as a shell would find it; one with a slash is below `relative_to` unless absolute. Empty:
-/// not there.
-std::filesystem::path find_program(const std::string& name,
-                                   const std::filesystem::path& relative_to);
 
 /// The tasks of `old` that did not succeed, there or in a later rerun, as a new run. `only`: a part
 /// of them. Errors: errc::no_match (nothing left, or an unknown task in `only`), errc::corrupt.

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <remora/core/clock.hpp>
+#include <remora/core/posix.hpp>
 #include <remora/core/result.hpp>
 #include <string>
 #include <vector>
@@ -36,6 +37,21 @@ result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::p
 std::unique_ptr<journal_file> guarded(std::unique_ptr<journal_file> file,
                                       std::function<result<void>()> check);
 
+/// The seam: when the journal writes. Thread: the loop's, but for `commit` itself.
+class committer {
+ public:
+  virtual ~committer() = default;
+  /// Called once, before all else. `commit` appends and syncs what is pending, and tells the loop;
+  /// it is called by one thread at a time.
+  virtual void start(std::function<void()> commit) = 0;
+  /// Something is pending. Never blocks.
+  virtual void wake() = 0;
+  /// Commits what is pending; returns when `commit` is not called any more.
+  virtual void stop() = 0;
+};
+/// A thread of its own: what comes while it syncs is committed together afterwards.
+std::unique_ptr<committer> make_commit_thread();
+
 using sequence = std::uint64_t;
 
 /// One record, as observers and folds see it: `seq`, `t`, `type`, payload.
@@ -48,10 +64,11 @@ struct record {
 
 class journal {
  public:
-  /// Starts the journal's thread. `next`: the first sequence number to give.
+  /// `next`: the first sequence number to give. `commits`: nothing for a thread of its own.
   journal(boost::asio::any_io_executor loop, std::unique_ptr<journal_file> file, clock& time,
-          sequence next = 1);
-  /// Writes what was appended and joins the thread.
+          sequence next = 1, std::unique_ptr<committer> commits = nullptr,
+          std::string boot = boot_id());
+  /// Writes what was appended.
   ~journal();
   journal(const journal&) = delete;
   journal& operator=(const journal&) = delete;
