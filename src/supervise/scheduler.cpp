@@ -63,7 +63,10 @@ std::vector<std::size_t> scheduler::start_now() {
 void scheduler::ended(std::size_t id, task_outcome outcome) {
   const auto i = position(id);
   auto& n = nodes_[i];
-  if (n.state == state::ended) return;
+  if (n.state == state::ended) {
+    std::erase(skipped_, id);  // skipped in an earlier life: nobody has to be told again
+    return;
+  }
   if (n.state == state::running) --running_;
   ready_.erase(i);
   n.state = state::ended;

@@ -117,6 +117,14 @@ BOOST_AUTO_TEST_CASE(what_a_plan_refuses_is_a_bug_here) {
   BOOST_CHECK_THROW(s.ended(9, task_outcome::failed), std::invalid_argument);
 }
 
+BOOST_AUTO_TEST_CASE(X2_what_an_earlier_life_had_skipped_is_not_skipped_anew) {
+  scheduler s({{.id = 0, .after = {}}, {.id = 1, .after = {0}}, {.id = 2, .after = {1}}}, 4);
+  s.ended(0, task_outcome::failed);
+  s.ended(1, task_outcome::skipped);
+  BOOST_TEST(s.newly_skipped() == (ids{2}), boost::test_tools::per_element());
+  BOOST_TEST(s.done());
+}
+
 namespace {
 
 // A graph whose edges go to earlier tasks, listed in any order.

@@ -29,7 +29,8 @@ class scheduler {
   /// `id` has ended: one that ran, or one that is known to have ended before (resume). The second
   /// end of a task changes nothing.
   void ended(std::size_t id, task_outcome outcome);
-  /// Those skipped since the last call, each once, a dependency before its dependents.
+  /// Those skipped since the last call, each once, a dependency before its dependents; not those
+  /// that were told to have ended.
   std::vector<std::size_t> newly_skipped();
   /// Nothing runs, and nothing will start.
   bool done() const noexcept;
