@@ -1,5 +1,6 @@
 // Writing a worktree's index so that `git status` there says what it said where it was taken.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -11,11 +12,12 @@
 namespace remora::git {
 namespace {
 
-/// libgit2 writes an index only to a path of its own, with a lock file beside it.
+/// libgit2 writes an index only to a path of its own, with a lock file beside it. In the worktree's
+/// git directory: what a crash leaves goes with that.
 class private_directory {
  public:
-  private_directory() {
-    path_ = (std::filesystem::temp_directory_path() / "remora-index-XXXXXX").string();
+  explicit private_directory(int git_dir)
+      : path_(fmt::format("/proc/self/fd/{}/remora-index-XXXXXX", git_dir)) {
     if (::mkdtemp(path_.data()) == nullptr) path_.clear();
   }
   private_directory(const private_directory&) = delete;
@@ -154,7 +156,7 @@ void clear_flags(git_index* index) {
 
 result<void> write_index(const repository& repo, int root, int git_dir, const oid& head_tree,
                          const index_state& state, const directory& now, index_view old_index) {
-  const private_directory scratch;
+  const private_directory scratch(git_dir);
   if (!scratch.made()) return os_error(errno, "cannot make a temporary directory for the index");
   if (old_index.known() && old_index.identity().exists) {
     auto bytes = read_regular(git_dir, "index", std::size_t{1} << 30);
