@@ -16,6 +16,13 @@ void read_ids(const json::object& from, std::string_view key, std::map<std::stri
     if (auto id = git::oid::parse(text.as_string())) to[task] = *id;
 }
 
+std::optional<run_id> continued_run(const json::object& started) {
+  const json::value* old = started.if_contains("continues");
+  if (!old || !old->is_string()) return std::nullopt;
+  const auto id = run_id::parse(old->get_string());
+  return id ? std::optional(*id) : std::nullopt;
+}
+
 supervise::task_outcome outcome_of(const task_fold& fold) {
   using enum supervise::task_outcome;
   for (const auto o : {succeeded, cancelled, skipped})
@@ -72,18 +79,21 @@ result<void> engine::impl::read_again(const run_id& id) {
 
 asio::awaitable<result<void>> engine::impl::begin_again() {
   run_context& run = *context;
+  read_ids(run.fold.started, "bases", bases);
+  read_ids(run.fold.started, "records", records);
+  const auto removed = run.store.remove_ref_locks();  // the record's too, so before it is written
+  if (!removed) co_return removed.error();
   auto known = co_await run.store.record_open();
   if (!known &&
       known.error().is(errc::no_match)) {  // we died between the journal's first record and the ref
     std::vector<git::oid> parents;
-    known = co_await run.store.record_start(run.fold.started, std::move(parents), std::nullopt);
+    for (const auto& [task, commit] : bases) parents.push_back(commit);
+    std::optional<run_id> continues = continued_run(run.fold.started);
+    known =
+        co_await run.store.record_start(run.fold.started, std::move(parents), std::move(continues));
   }
   if (!known) co_return known.error();
   run.tell("run_resumed", json::object{{"run", run.id.str()}});
-  read_ids(run.fold.started, "bases", bases);
-  read_ids(run.fold.started, "records", records);
-  const auto removed = run.store.remove_ref_locks();
-  if (!removed) co_return removed.error();
   for (const std::string& ref : *removed)
     run.tell("warning", json::object{{"text", "removed the stale lock " + ref}});
   for (const task_plan& t : run.what.tasks) {

@@ -112,7 +112,13 @@ result<void> run_record_writer::commit(const std::string& subject, std::vector<g
              objects_.commit(tree, unique, git::remora_signature(now_seconds()), message));
   REMORA_CHECK(objects_.barrier());
   if (lock_) REMORA_CHECK(lock_->check());
-  REMORA_CHECK(repo_.swap_ref(checkpoint::run_ref(run_), tip_, id));
+  const std::string ref = checkpoint::run_ref(run_);
+  if (auto swapped = repo_.swap_ref(ref, tip_, id); !swapped) {
+    // A ref may have moved although the sync of it failed: a run that does not begin leaves none.
+    if (const auto there = repo_.read_ref(ref); tip_.is_zero() && there && *there == id)
+      (void)repo_.delete_ref(ref, id);
+    return swapped.error();
+  }
   tip_ = id;
   return {};
 }
