@@ -56,6 +56,20 @@ result<std::optional<checkpoint::record>> newest_checkpoint(const git::repositor
   return mine;
 }
 
+/// The checkpoint that a rerun itself went on from: where it failed before its own first one, that
+/// still holds the work.
+result<std::optional<checkpoint::record>> inherited_checkpoint(const git::repository& repo,
+                                                               const recorded_run& old,
+                                                               const task_id& task) {
+  const json::value* records = old.run.if_contains("records");
+  if (!records || !records->is_object()) return std::optional<checkpoint::record>();
+  const std::string id = json_text(records->get_object(), task.str());
+  if (id.empty()) return std::optional<checkpoint::record>();
+  REMORA_TRY(const git::oid record, git::oid::parse(id));
+  REMORA_TRY(checkpoint::record found, checkpoint::read_record(repo, record));
+  return std::optional(std::move(found));
+}
+
 }  // namespace
 
 result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old,
@@ -88,7 +102,10 @@ result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old,
         t.base = base;
     }
     if (!clean) {
-      REMORA_TRY(const auto newest, newest_checkpoint(own, store, old, t.id));
+      REMORA_TRY(auto newest, newest_checkpoint(own, store, old, t.id));
+      if (!newest) {
+        REMORA_TRY(newest, inherited_checkpoint(own, old, t.id));
+      }
       if (newest) {
         next.records.emplace(t.id.str(), newest->commit);
         t.base = newest->base.hex();

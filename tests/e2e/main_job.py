@@ -236,6 +236,19 @@ class Job(unittest.TestCase):
         again = self.remora("rerun", run, cwd=other)
         self.assertIn("nothing to rerun", again.stderr)
 
+    def test_a_rerun_that_failed_early_leaves_the_work_to_the_next(self):
+        script = 'cat > /dev/null; echo life >> progress.txt; [ -e "$SEEN/release" ]'
+        plan = self.plan(["a"], "workspace: {setup: 'test -e \"$SEEN/ready\"'}\ndefaults: {attempts: 1}", script)
+        ready = self.seen / "ready"
+        ready.touch()
+        self.remora("run", plan, status=1)
+        ready.unlink()
+        self.remora("rerun", "last", status=1)
+        ready.touch()
+        (self.seen / "release").touch()
+        self.remora("rerun", "last")
+        self.assertEqual(self.git("show", self.refs("refs/heads/remora")[-1] + ":progress.txt").count("life"), 2)
+
     def test_P15_ctrl_c_saves_and_resume_goes_on(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with self.subTest(signal=number.name):
