@@ -10,7 +10,9 @@ namespace {
 
 class cleaner {
  public:
-  cleaner(int root, const manifest& wanted, restore_report& report) : root_(root), report_(report) {
+  cleaner(const repository& repo, int root, const oid& tree, const manifest& wanted,
+          restore_report& report)
+      : repo_(repo), root_(root), tree_(tree), report_(report) {
     for (const omission& o : wanted.left_out) spared_.insert(o.path);
     empty_.insert(wanted.empty_directories.begin(), wanted.empty_directories.end());
   }
@@ -35,6 +37,8 @@ class cleaner {
     for (const omission& o : now.left_out) {
       const bool ours = o.path.starts_with(".git/") || o.path == ".git";
       if (ours || o.reason == "changed while read" || o.reason == "submodule content") continue;
+      // It was written a moment ago; that it cannot be read now does not make it a leftover.
+      if (const auto entry = repo_.find(tree_, o.path); !entry || *entry) continue;
       if (o.reason == "other file system")
         report_.not_restored.push_back(o);
       else
@@ -81,7 +85,9 @@ class cleaner {
     return below != empty_.end() && below->starts_with(path + '/');
   }
 
+  const repository& repo_;
   int root_;
+  const oid& tree_;
   restore_report& report_;
   path_set spared_;
   path_set empty_;
@@ -89,13 +95,12 @@ class cleaner {
 
 }  // namespace
 
-result<void> remove_leftovers(int root, const scan_result& now, const manifest& wanted,
-                              restore_report& report) {
-  cleaner clean(root, wanted, report);
+void remove_leftovers(const repository& repo, int root, const scan_result& now, const oid& tree,
+                      const manifest& wanted, restore_report& report) {
+  cleaner clean(repo, root, tree, wanted, report);
   clean.files("", *now.root);
   clean.others(now.manifest);
   clean.directories(now.manifest.empty_directories);
-  return {};
 }
 
 }  // namespace remora::git

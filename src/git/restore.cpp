@@ -120,7 +120,7 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
   how.forget_untracked = true;
   scanner after(repo, sink, index, how, 2, stop);
   REMORA_TRY(const scan_result written, after.run(root.get(), tree.git_dir, now.root));
-  REMORA_CHECK(remove_leftovers(root.get(), written, what.manifest, report));
+  remove_leftovers(repo, root.get(), written, what.tree, what.manifest, report);
   make_empty_directories(root.get(), what.manifest, report);
 
   REMORA_CHECK(restore_head(repo, git_dir.get(), full_branch(branch), what.head, report));

@@ -86,8 +86,8 @@ void make_empty_directories(int root, const manifest& wanted, restore_report& re
 
 /// Removes what a scan against the wanted tree found besides it, and `manifest` does not list, and
 /// directories that are empty then. Nothing that is ignored is in a scan.
-result<void> remove_leftovers(int root, const scan_result& now, const manifest& wanted,
-                              restore_report& report);
+void remove_leftovers(const repository& repo, int root, const scan_result& now, const oid& tree,
+                      const manifest& wanted, restore_report& report);
 
 /// The bytes that a checkout writes for a blob (`text`, `eol`, `ident`; no filter program runs).
 /// `unfiltered` gets the name of a filter that would have had to run.

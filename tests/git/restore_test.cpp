@@ -2,6 +2,7 @@
 #include <map>
 #include <remora/git/restore.hpp>
 
+#include "git/tree_writer.hpp"
 #include "slot.hpp"
 
 using namespace remora;
@@ -277,6 +278,21 @@ BOOST_AUTO_TEST_CASE(W21_a_vanished_worktree_is_an_error) {
   const auto restored = git::restore_worktree(*s.opened, s.other, "remora/run/again", taken, {});
   BOOST_REQUIRE(restored.has_error());
   BOOST_TEST(restored.error().is(errc::vanished));
+}
+
+BOOST_AUTO_TEST_CASE(F4_what_was_restored_and_cannot_be_read_back_is_not_removed) {
+  slot s;
+  s.write("deep/er", "wanted");
+  const auto taken = s.take();
+  ::mkfifo((s.root / "fifo").c_str(), 0600);
+  git::scan_result now;  // of a disk that fails a read
+  now.root = std::make_shared<git::directory>();
+  now.manifest.left_out = {{"deep/er", "unreadable"}, {"deep", "unreadable"}, {"fifo", "fifo"}};
+  const unique_fd root = must(open_file(s.root, O_RDONLY | O_DIRECTORY));
+  git::restore_report report;
+  git::remove_leftovers(*s.opened, root.get(), now, taken.tree, taken.manifest, report);
+  BOOST_TEST(read_bytes(s.root / "deep/er") == "wanted");
+  BOOST_TEST(!std::filesystem::exists(s.root / "fifo"));
 }
 
 BOOST_AUTO_TEST_CASE(an_export_needs_an_empty_directory) {
