@@ -1,0 +1,328 @@
+"""The operations that are cut off or let fail: how each is prepared, gone on with afterwards, and what must be
+true at the end.
+
+Not a program: kill.py, errors.py and holes.py use it.
+"""
+
+import json
+
+import check
+from scene import wait_until
+
+NO_MATCH = 2  # remora's exit status for a selector that matches nothing
+
+
+# --- what must be true -------------------------------------------------------------------------------------
+
+
+def diary_problems(scene, files, content, task, attempt, what, kept=(), left_out=()):
+    """Of the files that lives up to `attempt` have written: those that `files` lacks or has otherwise, that no `kept`
+    worktree has, and that are not known to be `left_out`."""
+    problems = []
+    for t, _, life, name in scene.diary("did"):
+        if t != task or int(life) > attempt or name in left_out:
+            continue
+        if any((scene.dir / slot / name).exists() for slot in kept):
+            continue
+        if name not in files:
+            problems.append(f"{what} lacks {name}, which life {life} of {task} had written")
+        elif content(files[name]) != f"{name}\n".encode():
+            problems.append(f"{what} has other bytes in {name}")
+    return problems
+
+
+def checkpoint_problems(scene, repo, event):
+    """An announced checkpoint: it is there, whole, and holds what the agent had done and said."""
+    found, problems = check.checkpoint(repo, event["record"], event["run"], event["task"])
+    if not found:
+        return problems
+    what = f"checkpoint {event['checkpoint']} of {event['task']}"
+    if (found["number"], found["attempt"]) != (event["checkpoint"], event["attempt"]):
+        problems.append(f"{what} says that it is {found['number']} of attempt {found['attempt']}")
+    problems += diary_problems(scene, found["files"], lambda oid: repo.object(oid)[2], event["task"], event["attempt"],
+                               what, left_out=found["left_out"])
+    if event["reason"] == "orphaned":
+        return problems  # what the pipe held when its reader was killed is gone with it
+    spoken = check.transcript(repo, found["mind"], event["attempt"]).decode().splitlines()
+    for task, run, life, said in scene.diary("said"):
+        if (task, run, int(life)) == (event["task"], event["run"], event["attempt"]) and said not in spoken:
+            problems.append(f"{what} lacks what its agent said: {said}")
+    return problems
+
+
+def interrupted_problems(scene):
+    """Right after remora died or gave up, before anything is gone on with."""
+    problems = []
+    with check.Repository(scene.repo, scene.env) as repo:
+        published = set()
+        for file in (repo.common / "remora/runs").glob("*/journal.jsonl"):
+            records, found = check.journal(file.read_bytes(), whole=False)
+            problems += found
+            published |= {(file.parent.name, r["task"]) for r in records if r["type"] == "result_published"}
+        newest = {}
+        for event in scene.events("checkpoint_saved"):
+            newest[event["run"], event["task"]] = event
+            problems += checkpoint_problems(scene, repo, event)
+        refs = repo.refs("refs/remora/wip/")
+        for (run, task), event in newest.items():
+            there = refs.get(f"refs/remora/wip/{run}/{task}")
+            if there == event["record"] or (there is None and ((run, task) in published or recorded(repo, run, task))):
+                continue
+            later = repo.commit(there) if there else None
+            if not later or later["trailers"].get("Remora-Previous") != event["record"]:
+                problems.append(f"checkpoint {event['checkpoint']} of {task} was announced, and its ref holds {there}")
+    return problems
+
+
+def recorded(repo, run, task):
+    """Whether the run's record says that the task succeeded."""
+    found = repo.object(f"refs/remora/runs/{run}:tasks/{task}/task.json")
+    return bool(found) and json.loads(found[2])["outcome"] == "succeeded"
+
+
+def ended_problems(scene, repo, kept=()):
+    """What holds whenever nothing is going on; worktrees that are `kept` may be there."""
+    problems = repo.fsck() + check.leftovers(repo.common, worktrees=bool(kept))
+    overlaps = scene.seen / "overlaps"
+    if overlaps.exists():
+        problems.append(f"two lives of one task at a time: {overlaps.read_text().split()}")
+    if not wait_until(lambda: not check.processes(str(scene.dir)), 10):
+        problems.append(f"processes are left: {[command_line(pid) for pid in check.processes(str(scene.dir))]}")
+    if repo.git("status", "--porcelain"):
+        problems.append("the user's checkout was changed")
+    return problems
+
+
+def command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return "gone"
+
+
+def slots(scene):
+    return [str(p.relative_to(scene.dir)) for p in (scene.dir / "state").glob("remora/*/slots/*")]
+
+
+def succeeded_problems(scene, tasks):
+    """Everything as if nothing had ever happened: each task has its result, and nothing is left but what remora said
+    that it leaves, and the worktrees of tasks that it gave up before all their work was saved."""
+    said = " ".join(e["text"] for e in scene.events("warning"))
+    given_up = any(e["outcome"] == "failed" for e in scene.events("task_ended"))
+    with check.Repository(scene.repo, scene.env) as repo:
+        kept = slots(scene) if given_up or "stays" in said else []
+        problems = ended_problems(scene, repo, kept)
+        if not kept and slots(scene):
+            problems.append(f"worktrees are left: {slots(scene)}")
+        refs = repo.refs("refs/")
+        left = [r for r in refs if r.startswith(("refs/remora/wip/", "refs/heads/remora-wip/", "refs/remora/foreign/"))]
+        if left and "checkpoint stays" not in said and "checkpoint is kept" not in said:
+            problems.append(f"checkpoints are left: {left}")
+        runs = sorted(r.rsplit("/", 1)[1] for r in refs if r.startswith("refs/remora/runs/"))
+        done = {}
+        for run in runs:
+            problems += record_problems(scene, repo, run, done)
+        for task in tasks:
+            if task not in done:
+                problems.append(f"task {task} has succeeded in none of the runs {runs}")
+                continue
+            files = repo.files(repo.commit(f"refs/heads/remora/{done[task]}/{task}")["tree"])
+            problems += diary_problems(scene, files, lambda oid: repo.object(oid)[2], task, 1 << 30,
+                                       f"the result of {task}", kept)
+    return problems + warning_problems(scene)
+
+
+def record_problems(scene, repo, run, done):
+    """A run's record; `done` gets the tasks that succeeded in it."""
+    record = json.loads(repo.object(f"refs/remora/runs/{run}:run.json")[2])
+    if "ended" not in record:
+        return [f"the record of run {run} has no end"]
+    text = repo.object(f"refs/remora/runs/{run}:journal.jsonl")
+    records, problems = check.journal(text[2] if text else b"", whole=True)
+    started = {(r["task"], r["attempt"]) for r in records if r["type"] == "attempt_started"}
+    for task, its_run, attempt, pid in scene.diary("lives"):
+        if its_run == run and (task, int(attempt)) not in started:
+            problems.append(f"life {pid} of {task} began, and the journal does not know attempt {attempt}")
+    known = {r["record"] for r in records if r["type"] in ("checkpoint_prepared", "checkpoint_saved")}
+    for event in scene.events("checkpoint_saved"):
+        if event["run"] == run and event["record"] not in known:
+            problems.append(f"checkpoint {event['checkpoint']} of {event['task']} was announced, and the journal lacks it")
+    for task in record["plan"]["tasks"]:
+        if recorded(repo, run, task["id"]):
+            done[task["id"]] = run
+    return problems
+
+
+def warning_problems(scene):
+    """What was to go on undisturbed and did not: the next checkpoint after a recovery always succeeds."""
+    calm = [d for d in scene.done if not d.note]
+    return [f"remora {' '.join(d.args)} warns: {e['text']}" for d in calm for e in d.events
+            if e["type"] == "warning" and "failed" in e["text"]]
+
+
+def gone_problems(scene):
+    with check.Repository(scene.repo, scene.env) as repo:
+        problems = ended_problems(scene, repo)
+        left = [r for r in repo.refs("refs/") if "remora" in r]
+    if left or slots(scene):
+        problems.append(f"of a run that was removed there are left {left} {slots(scene)}")
+    return problems
+
+
+# --- the operations ----------------------------------------------------------------------------------------
+
+
+class Scenario:
+    """One command in one state of a repository. `tasks` must all have succeeded at the end."""
+
+    command = ("run", "--json", "plan.yaml")
+    tasks = ("a",)
+    expected = 0
+
+    def prepare(self, scene):
+        """What happens before the command that is cut off."""
+
+    def run(self, scene, **how):
+        args = [str(scene.plan_file) if a == "plan.yaml" else a for a in self.command]
+        return scene.remora(*args, **how)
+
+    def recover(self, scene, last, fail_next=lambda: None):
+        """Goes on until a command succeeds. `fail_next` gives what the next resume is to suffer, if anything."""
+        for _ in range(12):
+            if last.code == 0:
+                return self.swept(scene, last)
+            last = self.go_on(scene, last, fail_next())
+            if last is None:
+                return []
+        return [f"it does not come to an end: {last}"]
+
+    @staticmethod
+    def swept(scene, last):
+        """What could not be removed while calls failed is removed by the next command."""
+        if not last.note:
+            return []
+        done = scene.remora("prune", "--yes")
+        return [] if done.code == 0 else [str(done)]
+
+    def go_on(self, scene, last, fail):
+        """The next command; None: everything is done."""
+        if last.args[0] in ("run", "rerun") and last.code not in (3, 4) and not last.killed:
+            return self.again(scene, last)
+        resumed = scene.remora("resume", "--json", fail=fail)
+        if resumed.code == NO_MATCH:
+            return self.again(scene, resumed)
+        return resumed
+
+    def again(self, scene, last):
+        """Nothing can be resumed: the run never was, or has ended."""
+        with check.Repository(scene.repo, scene.env) as repo:
+            runs = sorted(repo.refs("refs/remora/runs/"))
+            if not runs:
+                return self.run(scene)
+            ended = json.loads(repo.object(f"{runs[-1]}:run.json")[2]).get("ended")
+            if not ended:
+                return last
+            if ended["exit"] == 0:
+                return None
+        return scene.remora("rerun", "last", "--json")
+
+    def problems(self, scene):
+        return succeeded_problems(scene, self.tasks)
+
+
+class Run(Scenario):
+    """A task from its first attempt to its result."""
+
+
+class Chain(Scenario):
+    """Two tasks, the second from the first one's result; a verification that fails once; a setup."""
+
+    tasks = ("a", "b")
+
+    def prepare(self, scene):
+        scene.plan("  - {id: a, prompt: Do a., verify: 'test -e set-up.o && test ! -e once || { rm -f once; exit 1; }'}\n"
+                   "  - {id: b, prompt: Do b., base: {task: a}}", workspace="keep: never, setup: 'echo set up > set-up.o'")
+        scene.agent.write_text(scene.agent.read_text() + '[ "$REMORA_ATTEMPT" != 1 ] || : > once\n')
+
+
+class Interrupt(Scenario):
+    """A run that a person interrupts: every agent is frozen, saved and ended."""
+
+    expected = 3
+
+    def prepare(self, scene):
+        scene.order("a", "stop")
+
+
+class Resume(Scenario):
+    """A run whose remora was killed while an agent worked."""
+
+    command = ("resume", "--json")
+
+    def prepare(self, scene):
+        scene.order("a", "kill")
+        scene.remora("run", str(scene.plan_file), "--json")
+        wait_until(lambda: not check.processes(str(scene.dir)))
+
+
+class Rerun(Scenario):
+    """A run whose task was out of attempts."""
+
+    command = ("rerun", "last", "--json")
+
+    def prepare(self, scene):
+        scene.plan("  - {id: a, prompt: Do a., attempts: 1}")
+        scene.order("a", "fail")
+        scene.remora("run", str(scene.plan_file), "--json")
+
+    def again(self, scene, last):
+        with check.Repository(scene.repo, scene.env) as repo:
+            runs = sorted(repo.refs("refs/remora/runs/"))
+        if len(runs) == 1:
+            return self.run(scene)
+        return super().again(scene, last)
+
+
+class Removal(Scenario):
+    """What deletes is done again until it says that there is nothing."""
+
+    def recover(self, scene, last, fail_next=lambda: None):
+        for _ in range(12):
+            last = self.go_on(scene, last, fail_next())
+            if last.code == 0 and not last.note:
+                return []
+        return [f"it does not come to an end: {last}"]
+
+    def go_on(self, scene, last, fail):
+        return self.run(scene, fail=fail)
+
+    def problems(self, scene):
+        return gone_problems(scene)
+
+
+class Prune(Removal):
+    command = ("prune", "--yes", "--older-than", "0s")
+
+    def prepare(self, scene):
+        scene.remora("run", str(scene.plan_file), "--json")
+        scene.git("merge", "-q", "--no-edit", *(r for r in scene.git(
+            "for-each-ref", "--format=%(refname)", "refs/heads/remora/").split()))
+
+
+class Drop(Removal):
+    command = ("drop", "last", "--force")
+
+    def prepare(self, scene):
+        scene.plan("  - {id: a, prompt: Do a., attempts: 1}", workspace="keep: failed")
+        scene.order("a", "fail")
+        scene.remora("run", str(scene.plan_file), "--json")
+
+    def go_on(self, scene, last, fail):
+        again = self.run(scene, fail=fail)
+        if again.code != NO_MATCH:
+            return again
+        return scene.remora("prune", "--yes", "--older-than", "0s")  # it has no name any more: what is left is swept
+
+
+ALL = {s.__name__.lower(): s() for s in (Run, Chain, Interrupt, Resume, Rerun, Prune, Drop)}
