@@ -46,7 +46,9 @@ task_runner::task_runner(run_context& run, const task_plan& task, task_start sta
       commands_(run.host, run.timers),
       record_(start_.record),
       number_(start_.number),
-      progress_saved_(mind_.progress()) {}
+      progress_saved_(mind_.progress()) {
+  unsaved_ = !start_.slot.empty();  // an agent was there, and nobody has looked since
+}
 
 asio::awaitable<supervise::task_outcome> task_runner::run() {
   began_ = run_.time.now();
