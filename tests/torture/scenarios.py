@@ -39,10 +39,12 @@ def checkpoint_problems(scene, repo, event):
     what = f"checkpoint {event['checkpoint']} of {event['task']}"
     if (found["number"], found["attempt"]) != (event["checkpoint"], event["attempt"]):
         problems.append(f"{what} says that it is {found['number']} of attempt {found['attempt']}")
+    said = " ".join(e["text"] for e in scene.events("warning"))
     problems += diary_problems(scene, found["files"], lambda oid: repo.object(oid)[2], event["task"], event["attempt"],
-                               what, left_out=found["left_out"])
-    if event["reason"] == "orphaned":
-        return problems  # what the pipe held when its reader was killed is gone with it
+                               what, slots(scene) if "new worktree" in said else [], found["left_out"])
+    # What the pipe held when its reader was killed is gone with it; what a full disk refused is said to be.
+    if event["reason"] == "orphaned" or "are not in its transcript" in said:
+        return problems
     spoken = check.transcript(repo, found["mind"], event["attempt"]).decode().splitlines()
     for task, run, life, said in scene.diary("said"):
         if (task, run, int(life)) == (event["task"], event["run"], event["attempt"]) and said not in spoken:
@@ -109,16 +111,19 @@ def succeeded_problems(scene, tasks):
     """Everything as if nothing had ever happened: each task has its result, and nothing is left but what remora said
     that it leaves, and the worktrees of tasks that it gave up before all their work was saved."""
     said = " ".join(e["text"] for e in scene.events("warning"))
-    given_up = any(e["outcome"] == "failed" for e in scene.events("task_ended"))
+    ends = scene.events("task_ended")
+    given_up = any(e["outcome"] == "failed" for e in ends)
+    left_out = {o["path"] for e in ends for o in e.get("left_out", ())}
     with check.Repository(scene.repo, scene.env) as repo:
-        kept = slots(scene) if given_up or "stays" in said else []
+        kept = slots(scene) if given_up or "stays" in said or "new worktree" in said else []
         problems = ended_problems(scene, repo, kept)
         if not kept and slots(scene):
             problems.append(f"worktrees are left: {slots(scene)}")
         refs = repo.refs("refs/")
-        left = [r for r in refs if r.startswith(("refs/remora/wip/", "refs/heads/remora-wip/", "refs/remora/foreign/"))]
+        left = [r for r in refs if r.startswith(("refs/remora/wip/", "refs/heads/remora-wip/"))]
         if left and "checkpoint stays" not in said and "checkpoint is kept" not in said:
             problems.append(f"checkpoints are left: {left}")
+        problems += [f"{r} was made without a word" for r in refs if r.startswith("refs/remora/foreign/") and r not in said]
         runs = sorted(r.rsplit("/", 1)[1] for r in refs if r.startswith("refs/remora/runs/"))
         done = {}
         for run in runs:
@@ -129,15 +134,16 @@ def succeeded_problems(scene, tasks):
                 continue
             files = repo.files(repo.commit(f"refs/heads/remora/{done[task]}/{task}")["tree"])
             problems += diary_problems(scene, files, lambda oid: repo.object(oid)[2], task, 1 << 30,
-                                       f"the result of {task}", kept)
+                                       f"the result of {task}", kept, left_out)
     return problems + warning_problems(scene)
 
 
 def record_problems(scene, repo, run, done):
     """A run's record; `done` gets the tasks that succeeded in it."""
     record = json.loads(repo.object(f"refs/remora/runs/{run}:run.json")[2])
-    if "ended" not in record:
-        return [f"the record of run {run} has no end"]
+    if "ended" not in record:  # nothing but its record may ever have been
+        announced = any(e["run"] == run for e in scene.events("run_started"))
+        return [f"the record of run {run} has no end"] if announced else []
     text = repo.object(f"refs/remora/runs/{run}:journal.jsonl")
     records, problems = check.journal(text[2] if text else b"", whole=True)
     started = {(r["task"], r["attempt"]) for r in records if r["type"] == "attempt_started"}
@@ -221,9 +227,7 @@ class Scenario:
             if not runs:
                 return self.run(scene)
             ended = json.loads(repo.object(f"{runs[-1]}:run.json")[2]).get("ended")
-            if not ended:
-                return last
-            if ended["exit"] == 0:
+            if ended and ended["exit"] == 0:
                 return None
         return scene.remora("rerun", "last", "--json")
 
