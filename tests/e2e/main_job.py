@@ -75,6 +75,8 @@ def wait_until(what, condition, seconds=PATIENCE):
 
 
 class Job(unittest.TestCase):
+    """A repository, a state directory and agents, without tests: for those of other files too."""
+
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="remora-job-"))
         self.repo = self.dir / "repo"
@@ -147,6 +149,8 @@ class Job(unittest.TestCase):
     def refs(self, prefix, cwd=None):
         return self.git("for-each-ref", "--format=%(refname)", prefix, cwd=cwd).split()
 
+
+class MainJob(Job):
     # --- the chain ---
 
     def test_a_timed_out_agent_is_saved_and_its_successor_goes_on(self):

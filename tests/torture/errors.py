@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """One call of remora fails, or a few, or all that follow; remora goes on or ends with a clear error, and afterwards the
-same work succeeds (F2, F4, F5, F9, F12).
+same work succeeds (F2, F3, F4, F5, F7, F9, F12).
 
     tests/torture/errors.py --remora PROGRAM [--points N | --all | --minutes M] [--seed N] [--jobs N]
                             [--only OPERATION [--at N] [--error NAME]] [--keep DIRECTORY] [--json FILE]
 
 The operations are those of scenarios.py. A call fails with what its manual page allows: no space, no quota, an I/O error,
-no descriptors, no permission, a signal; a write also writes one byte only. No failure may end remora by a signal, leave
+no descriptors, no permission, a read-only file system, a signal; a write also writes one byte only. No failure may end remora by a signal, leave
 it hanging, or leave a descriptor open at its end; what was announced before is checked as after a kill.
 """
 
@@ -17,7 +17,7 @@ import points
 import scenarios
 
 # The numbers of failpoint.cpp.
-ERRORS = {"ENOSPC": 1, "EDQUOT": 1, "EIO": 2, "EMFILE": 4, "EACCES": 8, "EINTR": 16, "SHORT": 32, "EAGAIN": 64}
+ERRORS = {"ENOSPC": 1, "EDQUOT": 1, "EIO": 2, "EMFILE": 4, "EACCES": 8, "EROFS": 8, "EINTR": 16, "SHORT": 32, "EAGAIN": 64}
 # So many calls: one, a few, all. What interrupts or shortens every call for ever cannot be gone on with.
 TIMES = {"EINTR": (1, 3), "SHORT": (1, 3)}
 PATIENCE = 15  # seconds until what goes on is interrupted; waiting for better times is allowed

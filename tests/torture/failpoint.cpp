@@ -103,6 +103,7 @@ unsigned bit_of(int error) {
     case EMFILE:
       return mfile;
     case EACCES:
+    case EROFS:
       return acces;
     case EINTR:
       return intr;
