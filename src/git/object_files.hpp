@@ -17,9 +17,11 @@ class object_files {
   /// `objects`: the repository's object directory.
   explicit object_files(std::filesystem::path objects);
 
-  /// Syncs the files that hold `ids` and their directories, or above 64 ids the whole file
-  /// system(s). Errors: errno of the sync; errc::corrupt if one of them is in no file.
-  result<void> sync(std::span<const oid> ids);
+  /// Makes `ids` durable: syncs the files that hold them and their directories, or above 64 files
+  /// of somebody else's the whole file system(s). A pack of ours was synced before it had its name:
+  /// for what is in one only the name is, and not even that where `names_synced`: `objects/pack`
+  /// was synced since. Errors: errno of the sync; errc::corrupt if one of them is in no file.
+  result<void> sync(std::span<const oid> ids, bool names_synced);
   /// `syncfs` on the object directory and on those that it borrows from.
   result<void> sync_everything();
 
@@ -30,6 +32,7 @@ class object_files {
   };
 
   result<std::vector<std::filesystem::path>> object_directories() const;
+  std::vector<oid> not_in_our_packs(std::span<const oid> ids) const;
   result<void> collect(const oid& id, const std::vector<std::filesystem::path>& directories,
                        worklist& work) const;
   result<void> sync_files(std::span<const oid> ids);

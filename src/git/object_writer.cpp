@@ -1,7 +1,5 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <remora/core/text.hpp>
 #include <remora/git/object_writer.hpp>
 
@@ -9,6 +7,7 @@
 #include "git/object_files.hpp"
 #include "git/object_format.hpp"
 #include "git/pending_objects.hpp"
+#include "git/transfer.hpp"
 #include "git/tree_changes.hpp"
 
 namespace remora::git {
@@ -17,34 +16,17 @@ namespace {
 using id_set = std::unordered_set<oid>;
 
 constexpr std::uint64_t read_whole_below = 4 << 20;
-constexpr std::size_t piece_bytes = 1 << 20;
-
-/// Fills `into` from `offset`; short only at the end of the file.
-result<std::size_t> read_piece(int fd, std::span<char> into, std::uint64_t offset) {
-  std::size_t filled = 0;
-  while (filled < into.size()) {
-    const ssize_t n = ::pread(fd, into.data() + filled, into.size() - filled,
-                              static_cast<off_t>(offset + filled));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return os_error(errno, "cannot read the file");
-    if (n == 0) break;
-    filled += static_cast<std::size_t>(n);
-  }
-  return filled;
-}
-
-error shrunk(std::uint64_t size) {
-  return fail(errc::vanished, fmt::format("the file became shorter than {} bytes", size));
-}
 
 }  // namespace
 
 struct object_writer::impl {
   explicit impl(repository& r) : repo(r), files(r.common_dir() / "objects"), pending(r) {}
 
+  bool is_wanted(const oid& id) const;
   result<oid> put(std::string_view bytes, git_object_t type);
   result<void> force(const oid& id, std::string_view bytes, git_object_t type);
   result<oid> stream(int fd, std::uint64_t size);
+  void wrote(const oid& id, std::uint64_t size);
   result<void> write_again(const oid& id);
   result<void> make_durable();
   void adopt(const oid& id) {
@@ -61,19 +43,29 @@ struct object_writer::impl {
   std::uint64_t bytes = 0;
 };
 
-/// The database's own writes skip what exists, even what a failed sync left behind; this one
-/// replaces it.
-result<void> object_writer::impl::force(const oid& id, std::string_view content,
-                                        git_object_t type) {
+/// Whether it is to be written: it is nowhere, or only where it is not believed. For one that we do
+/// not know, packs that came a moment ago are not looked for (that lists the directory, for each
+/// new object): an object that is there twice does no harm.
+bool object_writer::impl::is_wanted(const oid& id) const {
+  if (written.contains(id)) return false;
+  if (doubtful.contains(id)) return true;
+  if (durable.contains(id)) return !repo.exists(id);
+  const git_oid raw = to_git(id);
+  return git_odb_exists_ext(repo.odb(), &raw, GIT_ODB_LOOKUP_NO_REFRESH) == 0;
+}
+
+void object_writer::impl::wrote(const oid& id, std::uint64_t size) {
   durable.erase(id);
-  if (auto wrote = pending.write(id, content, type); !wrote) {
-    doubtful.insert(id);
-    return wrote;
-  }
   doubtful.erase(id);
   adopted.erase(id);
   written.insert(id);
-  bytes += content.size();
+  bytes += size;
+}
+
+result<void> object_writer::impl::force(const oid& id, std::string_view content,
+                                        git_object_t type) {
+  REMORA_CHECK(pending.write(id, content, type));
+  wrote(id, content.size());
   return {};
 }
 
@@ -82,11 +74,11 @@ result<oid> object_writer::impl::put(std::string_view content, git_object_t type
   if (const int code = git_odb_hash(&raw, content.data(), content.size(), type); code != 0)
     return git_failure(code, "cannot hash an object");
   const oid id = from_git(raw);
-  if (written.contains(id)) return id;
-  if (doubtful.contains(id) || !repo.exists(id)) {
+  if (is_wanted(id)) {
     REMORA_CHECK(force(id, content, type));
     return id;
   }
+  if (written.contains(id)) return id;
   // Freshens it: `gc --prune` then leaves it to us for its grace period.
   if (const int code = git_odb_write(&raw, repo.odb(), content.data(), content.size(), type);
       code != 0)
@@ -96,35 +88,15 @@ result<oid> object_writer::impl::put(std::string_view content, git_object_t type
 }
 
 result<oid> object_writer::impl::stream(int fd, std::uint64_t size) {
-  git_odb_stream* raw = nullptr;
-  if (const int code = git_odb_open_wstream(&raw, repo.odb(), size, GIT_OBJECT_BLOB); code != 0)
-    return git_failure(code, "cannot write to the object database");
-  const odb_stream_handle out(raw);
-  std::vector<char> piece(piece_bytes);
-  for (std::uint64_t done = 0; done < size;) {
-    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), size - done));
-    REMORA_TRY(const std::size_t got, read_piece(fd, std::span(piece).first(want), done));
-    if (got < want) return shrunk(size);
-    git_error_clear();
-    errno = 0;
-    if (const int code = git_odb_stream_write(raw, piece.data(), got); code != 0) {
-      // A full disk leaves no text here, only errno.
-      const int number = errno;
-      if (git_error_last() == nullptr && number != 0)
-        return os_error(number, "cannot write a large object");
-      return git_failure(code, "cannot write a large object");
-    }
-    done += got;
-  }
-  git_oid id;
-  if (const int code = git_odb_stream_finalize_write(&id, raw); code != 0) {
-    doubtful.insert(from_git(id));
-    return git_failure(code, "cannot write a large object");
-  }
-  bytes += size;
-  // Whether it was there before is not told: it is synced as if somebody else had written it.
-  adopt(from_git(id));
-  return from_git(id);
+  bool is_new = false;
+  REMORA_TRY(const oid id, pending.write_file(fd, size, [&](const oid& found) {
+    return is_new = is_wanted(found);
+  }));
+  if (is_new)
+    wrote(id, size);
+  else
+    adopt(id);
+  return id;
 }
 
 result<void> object_writer::impl::write_again(const oid& id) {
@@ -147,9 +119,8 @@ result<void> object_writer::impl::make_durable() {
       return fail(errc::corrupt, fmt::format("object {} is missing from the repository: it was "
                                              "pruned, or never written",
                                              id.hex()));
-  REMORA_CHECK(files.sync(left));
-  const std::vector<oid> ours(written.begin(), written.end());
-  return pending.settle(ours);
+  REMORA_TRY(const bool names_synced, pending.settle());
+  return files.sync(left, names_synced);
 }
 
 object_writer::object_writer(repository& repo) : impl_(std::make_unique<impl>(repo)) {}
@@ -162,7 +133,7 @@ result<oid> object_writer::blob(std::string_view bytes) {
 result<oid> object_writer::blob_from(int fd, std::uint64_t size) {
   if (size >= read_whole_below) return impl_->stream(fd, size);
   std::string content(static_cast<std::size_t>(size), '\0');
-  REMORA_TRY(const std::size_t got, read_piece(fd, content, 0));
+  REMORA_TRY(const std::size_t got, read_at(fd, content, 0));
   if (got < content.size()) return shrunk(size);
   return impl_->put(content, GIT_OBJECT_BLOB);
 }
@@ -209,6 +180,7 @@ result<void> object_writer::adopt_commits(const oid& tip, const oid& durable_bas
 
 result<void> object_writer::barrier() {
   auto made = impl_->make_durable();
+  if (!made) impl_->pending.drop();
   id_set& settled = made ? impl_->durable : impl_->doubtful;
   settled.merge(impl_->written);
   settled.merge(impl_->adopted);

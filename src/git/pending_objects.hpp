@@ -1,45 +1,45 @@
-// New objects until they are durable. They wait in a directory beside the database and get their
-// names in it once their bytes are on the disk: a loose file there is never a part of an object,
-// not after a power cut either, and many are synced at once instead of each by itself. (git does
-// so with `core.fsyncMethod=batch`.)
+// New objects until they are durable: all of them since the last barrier in one pack, whatever
+// their number, so that they cost three syncs.
 #pragma once
 
 #include <git2.h>
 
 #include <filesystem>
-#include <remora/core/posix.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <remora/git/repository.hpp>
-#include <span>
+
+#include "git/new_pack.hpp"
+#include "git/unpublished.hpp"
 
 namespace remora::git {
 
 /// Thread: that of the repository, which finds the objects that wait as if they were its own.
 class pending_objects {
  public:
-  explicit pending_objects(const repository& repo);
+  explicit pending_objects(repository& repo);
   pending_objects(const pending_objects&) = delete;
   pending_objects& operator=(const pending_objects&) = delete;
-  /// What still waits is dropped.
-  ~pending_objects();
+  ~pending_objects() { drop(); }
 
-  /// Replaces an object of that id that waits. Errors: errno.
+  /// Errors: errno; what waits besides goes on waiting.
   result<void> write(const oid& id, std::string_view bytes, git_object_t type);
+  /// As `new_pack::add_file`.
+  result<oid> write_file(int fd, std::uint64_t size, const std::function<bool(const oid&)>& wanted);
 
-  /// Makes `ids`, which wait, durable and then visible to all. Syncs files and directories, or,
-  /// where there are more than 64 of them, the file system. Errors: errno; then some of them may be
-  /// visible, with all their bytes.
-  result<void> settle(std::span<const oid> ids);
+  /// Makes all that waits durable and visible to everybody. True: something did, so the names in
+  /// `objects/pack` are durable. Errors: errno; then nothing waits any more: a sync that failed is
+  /// not to be believed the second time, so it is all to be written anew (F4).
+  result<bool> settle();
+  void drop();
 
  private:
   result<void> open();
-  result<void> sync_files(std::span<const oid> ids) const;
-  result<void> sync_names(std::span<const oid> ids) const;
-  result<void> rename(const oid& id) const;
 
-  const repository& repo_;
-  std::filesystem::path objects_;
-  std::filesystem::path waiting_;  ///< empty: nothing was written yet
-  unique_fd watched_;  ///< open since the start: `syncfs` reports what failed after an open only
+  std::filesystem::path directory_;
+  std::shared_ptr<unpublished> view_;
+  std::optional<new_pack> pack_;
 };
 
 }  // namespace remora::git

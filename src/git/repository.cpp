@@ -1,6 +1,7 @@
 #include "git/repository_impl.hpp"
 
 #include <fmt/format.h>
+#include <git2/sys/repository.h>
 
 #include <chrono>
 #include <remora/core/text.hpp>
@@ -68,10 +69,24 @@ result<repository_impl> open_repository(const std::filesystem::path& path, unsig
   git_odb* odb = nullptr;
   if (const int got = git_repository_odb(&odb, raw); got != 0) return cannot_open(got, path);
   impl.odb.reset(odb);
+  REMORA_CHECK(read_unpublished(odb, impl.pending));
   impl.common_dir = directory(git_repository_commondir(raw));
   impl.git_dir = directory(git_repository_path(raw));
   if (const char* dir = git_repository_workdir(raw)) impl.work_dir = directory(dir);
   return impl;
+}
+
+result<void> open_objects_again(repository_impl& repo) {
+  git_odb* raw = nullptr;
+  const std::filesystem::path objects = repo.common_dir / "objects";
+  if (const int code = git_odb_open(&raw, objects.c_str()); code != 0)
+    return git_failure(code, "cannot open the object database again");
+  odb_handle odb(raw);
+  REMORA_CHECK(read_unpublished(raw, repo.pending));
+  if (const int code = git_repository_set_odb(repo.repo.get(), raw); code != 0)
+    return git_failure(code, "cannot change the object database");
+  repo.odb = std::move(odb);
+  return {};
 }
 
 signature remora_signature(std::int64_t seconds) {
@@ -108,6 +123,9 @@ git_repository* repository::raw() const noexcept {
 }
 git_odb* repository::odb() const noexcept {
   return impl_->odb.get();
+}
+repository_impl& repository::inside() noexcept {
+  return *impl_;
 }
 
 std::string repository::name() const {

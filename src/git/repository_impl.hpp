@@ -4,6 +4,7 @@
 #include <remora/git/repository.hpp>
 
 #include "git/handles.hpp"
+#include "git/unpublished.hpp"
 
 namespace remora::git {
 
@@ -13,6 +14,8 @@ struct repository_impl {
   std::filesystem::path common_dir;
   std::filesystem::path git_dir;
   std::optional<std::filesystem::path> work_dir;
+  std::shared_ptr<unpublished> pending = std::make_shared<unpublished>();
+  std::vector<std::string> our_packs;  ///< that were there when they were last looked at, sorted
 };
 
 struct repository::impl : repository_impl {
@@ -21,5 +24,9 @@ struct repository::impl : repository_impl {
 
 /// `flags`: of `git_repository_open_ext`. Errors: errc::repository, with what to do.
 result<repository_impl> open_repository(const std::filesystem::path& path, unsigned flags);
+
+/// Lets go of packs that are no longer there: libgit2 keeps each that it ever found, mapped or
+/// open.
+result<void> open_objects_again(repository_impl& repo);
 
 }  // namespace remora::git

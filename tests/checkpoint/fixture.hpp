@@ -17,6 +17,13 @@ struct fixture {
     git::initialise();
     repo_dir.write("a.txt", "one\n");
     base = repo_dir.commit("base");
+    open_again();
+  }
+
+  /// As another process would: nothing is known of what was written before.
+  void open_again() {
+    store.reset();
+    objects.reset();
     repo.emplace(git::repository::discover(repo_dir.path()).value());
     objects.emplace(*repo);
     store.emplace(*repo, *objects, true);
@@ -64,19 +71,18 @@ struct fixture {
     return made;
   }
 
-  std::filesystem::path object_path(const git::oid& id) const {
+  std::filesystem::path object_path(const git::oid& id) {
+    if (repo_dir.unpack()) open_again();
     const std::string hex = id.hex();
     return repo_dir.path() / ".git/objects" / hex.substr(0, 2) / hex.substr(2);
   }
   /// As after a power cut without a sync: the name is there and the bytes are not.
-  void empty_object(const git::oid& id) const {
+  void empty_object(const git::oid& id) {
     std::filesystem::permissions(object_path(id), std::filesystem::perms::owner_write,
                                  std::filesystem::perm_options::add);
     std::filesystem::resize_file(object_path(id), 0);
   }
-  void delete_object(const git::oid& id) const {
-    BOOST_TEST(std::filesystem::remove(object_path(id)));
-  }
+  void delete_object(const git::oid& id) { BOOST_TEST(std::filesystem::remove(object_path(id))); }
 
   /// The id a ref holds, as git sees it; empty where it does not exist.
   std::string ref(const std::string& name) const {

@@ -40,6 +40,14 @@ struct writer_fixture {
   std::string loose_name(const oid& id) const {
     return id.hex().substr(0, 2) + "/" + id.hex().substr(2);
   }
+  fs::path packs() const { return files.path() / ".git/objects/pack"; }
+  /// Names in `objects/pack` with this ending.
+  std::vector<std::string> packed(std::string_view ending) const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(packs()))
+      if (entry.path().string().ends_with(ending)) names.push_back(entry.path().filename());
+    return names;
+  }
 };
 
 }  // namespace
@@ -89,44 +97,44 @@ BOOST_AUTO_TEST_CASE(W8_names_that_git_refuses_are_refused_and_odd_ones_are_not)
           .is(errc::usage));
 }
 
-BOOST_AUTO_TEST_CASE(
-    F1_what_we_write_is_synced_with_its_directories_and_durable_after_the_barrier) {
+BOOST_AUTO_TEST_CASE(F1_new_objects_cost_three_syncs_whatever_their_number_and_size) {
   object_writer objects(repo());
   watched_sync syncs;
-  const oid id = objects.blob("something new").value();
-  BOOST_TEST(!objects.is_durable(id));
+  std::vector<oid> ids;
+  for (int i = 0; i < 300; ++i) ids.push_back(objects.blob(std::to_string(i)).value());
+  ids.push_back(objects.blob(std::string(8 << 20, 'x')).value());
+  BOOST_TEST(!objects.is_durable(ids.back()));
   BOOST_REQUIRE(objects.barrier().has_value());
-  BOOST_TEST(objects.is_durable(id));
-  const std::string database = (files.path() / ".git/objects").string();
-  BOOST_REQUIRE(syncs.files.size() == 3u);
-  BOOST_TEST(syncs.files[0].ends_with(loose_name(id)));
-  BOOST_TEST(syncs.files[1] == database);
-  BOOST_TEST(syncs.files[2] == database + '/' + id.hex().substr(0, 2));
+  for (const oid& id : ids) BOOST_TEST(objects.is_durable(id));
+  BOOST_REQUIRE(syncs.files.size() == 3u);  // bytes, then names
+  BOOST_TEST(syncs.files[0].ends_with(".tmp"));
+  BOOST_TEST(syncs.files[1].ends_with(".idx.tmp"));
+  BOOST_TEST(syncs.files[2] == packs().string());
+  BOOST_TEST(syncs.file_systems.empty());
+  BOOST_TEST(packed(".pack").size() == 1u);
+  BOOST_TEST(packed(".keep").size() == 1u);
+  BOOST_TEST(packed(".tmp").empty());
+}
+
+BOOST_AUTO_TEST_CASE(F1_what_is_there_already_costs_nothing_again) {
+  object_writer objects(repo());
+  const oid id = objects.blob("something new").value();
+  BOOST_REQUIRE(objects.barrier().has_value());
   BOOST_TEST(objects.bytes_written() == 13u);
-  syncs.files.clear();
+  watched_sync syncs;
   BOOST_TEST((objects.blob("something new").value() == id));
   BOOST_REQUIRE(objects.barrier().has_value());
   BOOST_TEST(syncs.files.empty());
+  BOOST_TEST(packed(".pack").size() == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(F1_an_object_has_its_name_for_others_once_it_is_durable_and_for_us_at_once) {
   object_writer objects(repo());
   const oid id = objects.blob("new").value();
-  BOOST_TEST(!fs::exists(loose(id)));
+  BOOST_TEST(test_repo::try_git(files.path(), "cat-file -e " + id.hex()).status != 0);
   BOOST_TEST((repo().read_blob(id).value() == "new"));
   BOOST_REQUIRE(objects.barrier().has_value());
   BOOST_TEST(files.git("cat-file -p " + id.hex()) == "new");
-}
-
-BOOST_AUTO_TEST_CASE(F1_many_new_objects_cost_two_syncs_of_the_file_system) {
-  object_writer objects(repo());
-  watched_sync syncs;
-  std::vector<oid> ids;
-  for (int i = 0; i < 300; ++i) ids.push_back(objects.blob(std::to_string(i)).value());
-  BOOST_REQUIRE(objects.barrier().has_value());
-  BOOST_TEST(syncs.file_systems.size() == 2u);  // what is in them, then their names
-  BOOST_TEST(syncs.files.empty());
-  for (const oid& id : ids) BOOST_TEST(fs::exists(loose(id)));
 }
 
 BOOST_AUTO_TEST_CASE(what_never_reached_a_barrier_is_dropped) {
@@ -134,17 +142,36 @@ BOOST_AUTO_TEST_CASE(what_never_reached_a_barrier_is_dropped) {
   const oid id = objects->blob("dropped").value();
   objects.reset();
   BOOST_TEST(!repo().exists(id));
-  for (const auto& entry : fs::directory_iterator(files.path() / ".git/objects"))
-    BOOST_TEST(!entry.path().filename().string().starts_with("tmp_"), entry.path());
+  BOOST_TEST(packed("").empty());
 }
 
-BOOST_AUTO_TEST_CASE(G7_a_prune_of_what_waits_fails_the_barrier_and_the_retry_writes_anew) {
+BOOST_AUTO_TEST_CASE(G7_a_prune_leaves_alone_what_waits) {
   object_writer objects(repo());
   const oid id = objects.blob("waits").value();
-  for (const auto& entry : fs::directory_iterator(files.path() / ".git/objects"))
-    if (entry.path().filename().string().starts_with("tmp_objdir-")) fs::remove_all(entry.path());
+  files.git("gc --prune=now");
+  files.git("prune --expire=now");
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(files.git("cat-file -p " + id.hex()) == "waits");
+}
+
+BOOST_AUTO_TEST_CASE(G7_a_collection_takes_neither_our_packs_nor_what_is_in_them) {
+  object_writer objects(repo());
+  const oid id = objects.blob("no ref names it yet").value();
+  BOOST_REQUIRE(objects.barrier().has_value());
+  files.git("gc --prune=now");
+  files.git("repack -a -d -q");
+  files.git("prune-packed");
+  BOOST_TEST(files.git("cat-file -p " + id.hex()) == "no ref names it yet");
+  BOOST_TEST(packed(".keep").size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(G7_a_removal_of_what_waits_fails_the_barrier_and_the_retry_writes_anew) {
+  object_writer objects(repo());
+  const oid id = objects.blob("waits").value();
+  for (const std::string& name : packed(".tmp")) fs::remove(packs() / name);
   BOOST_TEST(objects.barrier().error().is_errno(ENOENT));
   BOOST_TEST(!objects.is_durable(id));
+  BOOST_TEST(packed("").empty());
   BOOST_TEST((objects.blob("waits").value() == id));
   BOOST_REQUIRE(objects.barrier().has_value());
   BOOST_TEST(files.git("cat-file -p " + id.hex()) == "waits");
@@ -248,58 +275,70 @@ BOOST_AUTO_TEST_CASE(F4_after_a_failed_sync_nothing_is_believed_and_the_retry_wr
   BOOST_REQUIRE(objects.barrier().has_value());  // nothing is pending
   BOOST_TEST(!objects.is_durable(mine));
   syncs.files.clear();
-  const auto before = fs::last_write_time(loose(theirs));
-  ::utimensat(AT_FDCWD, loose(theirs).c_str(), std::array<timespec, 2>{}.data(), 0);
   objects.adopt(theirs);
   BOOST_TEST((objects.blob("mine").value() == mine));
   BOOST_REQUIRE(objects.barrier().has_value());
   BOOST_TEST(objects.is_durable(mine));
   BOOST_TEST(objects.is_durable(theirs));
-  BOOST_TEST((fs::last_write_time(loose(theirs)) >= before));  // another file is in its place
-  files.git("fsck");
+  BOOST_TEST(packed(".pack").size() == 2u);    // the first one has `mine`, whose retry is another
+  BOOST_TEST(!syncs.saw(loose_name(theirs)));  // written anew, not synced again
+  files.git("fsck --strict");
 }
 
-BOOST_AUTO_TEST_CASE(F4_an_object_whose_bytes_could_not_be_synced_is_written_again) {
+BOOST_AUTO_TEST_CASE(F4_a_pack_of_which_something_could_not_be_synced_is_made_anew) {
   object_writer objects(repo());
   watched_sync syncs;
-  const oid id = objects.blob("fresh").value();
-  syncs.fail_at(loose_name(id));
-  BOOST_TEST(objects.barrier().error().is_errno(EIO));
-  BOOST_TEST(!fs::exists(loose(id)));
-  syncs.fail_at("");
-  syncs.files.clear();
-  BOOST_TEST((objects.blob("fresh").value() == id));
-  BOOST_REQUIRE(objects.barrier().has_value());
-  BOOST_TEST(syncs.saw(loose_name(id)));
-  BOOST_TEST(objects.is_durable(id));
-  BOOST_TEST(files.git("cat-file -p " + id.hex()) == "fresh");
+  for (const char* failing : {".tmp$", ".idx.tmp$", "objects/pack$"}) {
+    const std::string text = std::string("fresh ") + failing;
+    const oid id = objects.blob(text).value();
+    syncs.fail_at(failing);
+    BOOST_TEST(objects.barrier().error().is_errno(EIO), failing);
+    BOOST_TEST(!objects.is_durable(id));
+    BOOST_TEST(packed(".tmp").empty());
+    const std::size_t before = packed(".pack").size();
+    BOOST_TEST(packed(".keep").size() == before);
+    syncs.fail_at("");
+    syncs.files.clear();
+    BOOST_TEST((objects.blob(text).value() == id));
+    BOOST_REQUIRE(objects.barrier().has_value());
+    BOOST_TEST(syncs.files.size() == 3u);
+    BOOST_TEST(packed(".pack").size() == before + 1);
+    BOOST_TEST(objects.is_durable(id));
+    BOOST_TEST(files.git("cat-file -p " + id.hex()) == text);
+  }
 }
 
-BOOST_AUTO_TEST_CASE(F4_a_file_whose_name_could_not_be_synced_is_not_taken_for_written) {
+BOOST_AUTO_TEST_CASE(F1_of_what_another_writer_of_ours_published_only_the_name_is_synced) {
+  repository other = repository::discover(files.path()).value();
+  object_writer theirs(other);
+  const oid first = theirs.blob("first").value();
+  BOOST_REQUIRE(theirs.barrier().has_value());
+  const oid second = theirs.blob("second").value();
+  BOOST_REQUIRE(theirs.barrier().has_value());
   object_writer objects(repo());
   watched_sync syncs;
-  const oid id = objects.blob("named").value();
-  syncs.fail_at("objects/" + id.hex().substr(0, 2));
-  BOOST_REQUIRE(objects.barrier().has_error());
-  BOOST_TEST(fs::exists(loose(id)));
-  BOOST_TEST(!objects.is_durable(id));
-  syncs.fail_at("");
-  syncs.files.clear();
-  BOOST_REQUIRE(objects.blob("named").has_value());
+  objects.adopt(first);
   BOOST_REQUIRE(objects.barrier().has_value());
-  BOOST_TEST(syncs.saw(loose_name(id)));
+  BOOST_TEST(syncs.files == std::vector<std::string>{packs().string()});
+  BOOST_TEST(objects.is_durable(first));
+  syncs.files.clear();
+  objects.adopt(second);
+  BOOST_REQUIRE(objects.blob("mine").has_value());
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(syncs.files.size() == 3u);  // those of the new pack, one of them the directory's
+  BOOST_TEST(objects.is_durable(second));
 }
 
-BOOST_AUTO_TEST_CASE(G7_an_object_that_was_pruned_before_the_barrier_fails_it) {
+BOOST_AUTO_TEST_CASE(G7_an_adopted_object_that_was_pruned_fails_the_barrier) {
   object_writer objects(repo());
   const oid gone = objects.blob("soon pruned").value();
   const oid adopted = oid::parse(std::string(40, '1')).value();
   objects.adopt(adopted);
   BOOST_TEST(objects.barrier().error().is(errc::corrupt));
-  fs::remove(loose(gone));
+  BOOST_TEST(packed(".pack").empty());
   BOOST_TEST((objects.blob("soon pruned").value() == gone));
   BOOST_REQUIRE(objects.barrier().has_value());
-  BOOST_TEST(fs::exists(loose(gone)));
+  BOOST_TEST(repo().exists(gone));
 }
 
 BOOST_AUTO_TEST_CASE(F2_a_write_that_the_disk_refuses_is_its_errno_and_leaves_nothing) {
@@ -317,9 +356,12 @@ BOOST_AUTO_TEST_CASE(F2_a_write_that_the_disk_refuses_is_its_errno_and_leaves_no
   std::signal(SIGXFSZ, ignored);
   BOOST_REQUIRE(refused.has_error());
   BOOST_TEST(refused.error().is_errno(EFBIG), refused.error().what);
-  for (const auto& entry : fs::recursive_directory_iterator(files.path() / ".git/objects"))
-    BOOST_TEST((entry.is_directory() || !entry.path().filename().string().starts_with("tmp_")));
-  BOOST_TEST(objects.blob(noise).has_value());
+  BOOST_REQUIRE(packed(".tmp").size() == 1u);
+  BOOST_TEST(fs::file_size(packs() / packed(".tmp").front()) <= 12u);  // nothing of it stays
+  const oid id = objects.blob(noise).value();
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST((repo().read_blob(id).value() == noise));
+  files.git("fsck --strict");
 }
 
 BOOST_AUTO_TEST_CASE(W13_a_large_file_is_streamed_and_equals_gits_own_blob) {
@@ -344,6 +386,24 @@ BOOST_AUTO_TEST_CASE(W12_a_file_that_became_shorter_has_vanished_and_a_longer_on
   files.write("big", std::string(5 << 20, 'b'));
   const auto big = open_file(files.path() / "big", O_RDONLY).value();
   BOOST_TEST(objects.blob_from(big.get(), 6 << 20).error().is(errc::vanished));
+  const oid whole = objects.blob_from(big.get(), 5 << 20).value();
+  BOOST_TEST((objects.blob_from(big.get(), 5 << 20).value() == whole));
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(files.git("hash-object --no-filters big") == whole.hex());
+  files.git("fsck --strict");
+}
+
+BOOST_AUTO_TEST_CASE(F1_a_large_file_that_somebodys_git_has_already_is_synced_and_not_kept_twice) {
+  files.write("big", std::string(5 << 20, 'b'));
+  files.git("add big");
+  object_writer objects(repo());
+  watched_sync syncs;
+  const auto fd = open_file(files.path() / "big", O_RDONLY).value();
+  const oid id = objects.blob_from(fd.get(), 5 << 20).value();
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(syncs.saw(loose_name(id)));
+  BOOST_TEST(packed("").empty());
+  BOOST_TEST(objects.is_durable(id));
 }
 
 BOOST_AUTO_TEST_CASE(the_whole_database_is_made_durable_by_one_call) {

@@ -35,7 +35,7 @@ int watched_sync::record(int fd, std::vector<std::string>& into) {
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
   const ssize_t n = ::readlink(link.c_str(), path, sizeof path);
   into.emplace_back(path, static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-  return !failing_.empty() && into.back().find(failing_) != std::string::npos ? EIO : 0;
+  return !failing_.empty() && (into.back() + '$').find(failing_) != std::string::npos ? EIO : 0;
 }
 
 extern "C" {

@@ -15,7 +15,8 @@ class watched_sync {
   watched_sync& operator=(const watched_sync&) = delete;
   ~watched_sync();
 
-  /// From now on a sync of a path with `part` in it fails with EIO; an empty one: of none.
+  /// From now on a sync of a path with `part` in it, or at its end with a `$` behind it, fails with
+  /// EIO; an empty one: of none.
   void fail_at(std::string part);
 
   std::vector<std::string> files;         ///< by fsync, in order

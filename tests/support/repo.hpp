@@ -123,6 +123,23 @@ class test_repo {
   }
   std::string read(const std::string& name) const { return read_bytes(path_ / name); }
 
+  /// Every object gets a file of its own, so that it can be damaged. True: there was a pack. Who
+  /// has the repository open may still have that too.
+  bool unpack() const {
+    const std::filesystem::path packs = path_ / ".git/objects/pack";
+    const auto aside = beside("unpacked");
+    std::filesystem::remove_all(aside);
+    std::filesystem::rename(packs, aside);
+    std::filesystem::create_directory(packs);
+    bool any = false;
+    for (const auto& entry : std::filesystem::directory_iterator(aside))
+      if (entry.path().extension() == ".pack") {
+        git("unpack-objects -q < '" + entry.path().string() + "'");
+        any = true;
+      }
+    return any;
+  }
+
   /// Everything in the checkout, committed to the current branch.
   git::oid commit(const std::string& message) const {
     git("add -A");

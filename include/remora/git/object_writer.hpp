@@ -6,11 +6,12 @@
 // pack, and the directory, once; above 64 such files by one `syncfs` (without it an
 // acknowledged checkpoint lost exactly what the agent had staged and committed, 4 of 4 power cuts).
 //
-// New objects are visible through its repository at once, to everybody else after `barrier`; what
-// never reached one is dropped with the writer. One writer a repository.
+// New objects go into one pack from one barrier to the next. They are visible through its
+// repository at once, to everybody else after `barrier`; what never reached one is dropped with the
+// writer. One writer a repository.
 //
-// Thread: that of its repository. Cost: one hash and, for new objects, one loose object file; a
-// barrier syncs the new files and their directories, or above 64 of them the file system, twice.
+// Thread: that of its repository. Cost: one hash and, for new objects, one deflate; a barrier costs
+// three syncs, whatever the number and size of the objects: pack, index, directory.
 #pragma once
 
 #include <remora/git/repository.hpp>
@@ -49,7 +50,8 @@ class object_writer {
   result<void> adopt_commits(const oid& tip, const oid& durable_base);
 
   /// After success everything written or adopted so far survives a power cut.
-  /// Errors: errno of the sync; then nothing of it counts as durable, and a retry writes anew.
+  /// Errors: errno; then nothing of it counts as durable, and a retry writes anew: a sync that
+  /// failed once says nothing when it succeeds the next time (F4).
   result<void> barrier();
 
   std::uint64_t bytes_written() const noexcept;

@@ -61,6 +61,8 @@ struct ref_info {
   oid target;
 };
 
+struct repository_impl;
+
 class repository {
  public:
   /// `path`: anything inside the user's checkout, or a git directory; found as git does.
@@ -118,6 +120,7 @@ class repository {
 
   git_repository* raw() const noexcept;  ///< for this room only
   git_odb* odb() const noexcept;         ///< for this room only
+  repository_impl& inside() noexcept;    ///< for this room only
 
  private:
   struct impl;

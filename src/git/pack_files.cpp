@@ -1,0 +1,120 @@
+#include "git/pack_files.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <random>
+#include <remora/core/text.hpp>
+#include <utility>
+
+namespace remora::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view our_beginning = "pack-72656d6f7261";
+constexpr std::size_t stem_bytes = 5 + 40;
+constexpr int tries = 16;
+
+std::uint64_t random_number() {
+  thread_local std::mt19937_64 random((std::uint64_t{std::random_device{}()} << 32) ^
+                                      std::random_device{}());
+  return random();
+}
+
+/// A sweep may meet the file between its creation and its lock, and take it for a dead one's.
+bool is_there(int fd) {
+  struct stat st{};
+  return ::fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+}  // namespace
+
+held_file::held_file(unique_fd fd, fs::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
+
+held_file::held_file(held_file&& other) noexcept
+    : fd_(std::move(other.fd_)), path_(std::exchange(other.path_, {})) {}
+
+held_file::~held_file() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+result<held_file> held_file::make(const fs::path& directory, std::string_view ending) {
+  for (int i = 0; i < tries; ++i) {
+    fs::path path = directory / fmt::format("remora-{:016x}{}", random_number(), ending);
+    auto fd = open_file(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0444);
+    if (!fd && fd.error().is_errno(ENOENT)) {  // no pack was ever made there
+      REMORA_CHECK(make_directories(directory, 0777));
+      fd = open_file(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0444);
+    }
+    if (!fd && !fd.error().is_errno(EEXIST)) return fd.error();
+    if (fd && take_hold(fd->get()) && is_there(fd->get()))
+      return held_file(std::move(*fd), std::move(path));
+  }
+  return fail(errc::repository, fmt::format("new files in {} go at once: is something removing "
+                                            "them?",
+                                            to_utf8(directory.string())));
+}
+
+result<void> held_file::sync() const {
+  if (::fsync(fd()) != 0)
+    return os_error(errno, fmt::format("cannot sync {}", to_utf8(path_.string())));
+  return {};
+}
+
+result<void> held_file::name(const fs::path& to) {
+  if (::rename(path_.c_str(), to.c_str()) != 0)
+    return os_error(errno, fmt::format("cannot make {}", to_utf8(to.string())));
+  path_.clear();
+  return {};
+}
+
+bool is_held_name(std::string_view file) {
+  return file.starts_with("remora-") && file.ends_with(".tmp");
+}
+
+bool take_hold(int fd) {
+  // Where a file system has no locks, nobody is there to be kept out by one.
+  return ::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+}
+
+std::string new_pack_stem() {
+  return fmt::format("{}{:012x}{:016x}", our_beginning, random_number() >> 16, random_number());
+}
+
+bool is_our_stem(std::string_view stem) {
+  return stem.size() == stem_bytes && stem.starts_with(our_beginning);
+}
+
+std::vector<our_files> list_our_packs(const fs::path& directory) {
+  std::map<std::string, our_files> found;
+  std::error_code ec;
+  for (fs::directory_iterator it(directory, ec), end; !ec && it != end; it.increment(ec)) {
+    const std::string stem = it->path().stem().string();
+    if (!is_our_stem(stem)) continue;
+    our_files& files = found[stem];
+    const std::string ending = it->path().extension().string();
+    files.pack = files.pack || ending == ".pack";
+    files.index = files.index || ending == ".idx";
+    files.keep = files.keep || ending == ".keep";
+  }
+  std::vector<our_files> all;
+  for (auto& [stem, files] : found) {
+    files.stem = stem;
+    all.push_back(std::move(files));
+  }
+  return all;
+}
+
+fs::path pack_path(const fs::path& directory, std::string_view stem, std::string_view ending) {
+  return directory / fmt::format("{}{}", stem, ending);
+}
+
+}  // namespace remora::git

@@ -1,0 +1,68 @@
+// What is ours in `objects/pack`, told by its name alone: a file's bytes may be gone after a power
+// cut when its name is not.
+//
+// | name | what |
+// |---|---|
+// | `remora-<16 digits>.tmp`, `….idx.tmp` | in the making, and locked (flock) while its maker
+// lives. git removes only temporary files whose names begin with `tmp_`, those in use too | |
+// `pack-72656d6f7261<28 digits>.{pack,idx}` | ours: `remora` in hexadecimal, then a random number,
+// so that no two are ever of one name, and every program takes it for a pack | | `….keep` | beside
+// it while checkpoints are alive: the user's `git gc` leaves the pack alone |
+#pragma once
+
+#include <filesystem>
+#include <remora/core/posix.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace remora::git {
+
+/// A file of ours in the making, locked while its maker lives. Removed with this, unless it was
+/// named.
+class held_file {
+ public:
+  /// `ending`: `.tmp`, `.idx.tmp`. Errors: errno.
+  static result<held_file> make(const std::filesystem::path& directory, std::string_view ending);
+  held_file(held_file&& other) noexcept;
+  held_file& operator=(held_file&&) = delete;
+  ~held_file();
+
+  int fd() const noexcept { return fd_.get(); }
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+  result<void> sync() const;
+  /// It stays there. Errors: errno.
+  result<void> name(const std::filesystem::path& to);
+
+ private:
+  held_file(unique_fd fd, std::filesystem::path path);
+
+  unique_fd fd_;
+  std::filesystem::path path_;  ///< empty: it is not to be removed
+};
+
+bool is_held_name(std::string_view file);
+/// Takes the lock of such a file; false: its maker lives.
+bool take_hold(int fd);
+
+/// `pack-72656d6f7261…`, without an ending; never the same twice.
+std::string new_pack_stem();
+bool is_our_stem(std::string_view stem);
+
+/// The endings that our packs have in a directory.
+struct our_files {
+  std::string stem;
+  bool pack = false;
+  bool index = false;
+  bool keep = false;
+};
+
+/// Sorted by stem. A directory that is not there has none.
+std::vector<our_files> list_our_packs(const std::filesystem::path& directory);
+
+/// `<directory>/<stem><ending>`.
+std::filesystem::path pack_path(const std::filesystem::path& directory, std::string_view stem,
+                                std::string_view ending);
+
+}  // namespace remora::git

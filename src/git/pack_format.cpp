@@ -1,0 +1,173 @@
+#include "git/pack_format.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <remora/core/posix.hpp>
+#include <remora/core/text.hpp>
+
+namespace remora::git {
+namespace {
+
+constexpr std::string_view index_magic("\377tOc\0\0\0\2", 8);
+constexpr std::size_t fan_out_bytes = 256 * 4;
+constexpr std::size_t bytes_an_object = 20 + 4 + 4;  // id, CRC, offset
+constexpr std::size_t index_trailer_bytes = 20 + 20;
+constexpr std::uint32_t is_large =
+    0x80000000u;  // the rest is a place in the table of large offsets
+
+/// Boost's digest is five words up to 1.85 and twenty bytes from then on.
+template <class Word, std::size_t Count>
+oid from_digest(const Word (&digest)[Count]) {
+  std::array<unsigned char, 20> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const std::size_t below = sizeof(Word) - 1 - i % sizeof(Word);
+    bytes[i] = static_cast<unsigned char>(digest[i / sizeof(Word)] >> (8 * below));
+  }
+  return oid(bytes.data());
+}
+
+template <class Number>
+void put(std::string& to, Number n) {
+  for (std::size_t i = sizeof n; i-- > 0;) to += static_cast<char>(n >> (8 * i));
+}
+
+template <class Number>
+Number get(std::string_view from, std::size_t at) {
+  Number n = 0;
+  for (std::size_t i = 0; i < sizeof n; ++i)
+    n = static_cast<Number>(n << 8 | static_cast<unsigned char>(from[at + i]));
+  return n;
+}
+
+std::string_view bytes_of(const oid& id) {
+  return {reinterpret_cast<const char*>(id.data()), 20};
+}
+
+oid oid_at(std::string_view bytes, std::size_t at) {
+  return oid(reinterpret_cast<const unsigned char*>(bytes.data()) + at);
+}
+
+/// The number of objects, if the file's frame is whole.
+std::optional<std::size_t> count_of(std::string_view file) {
+  constexpr std::size_t least = index_magic.size() + fan_out_bytes + index_trailer_bytes;
+  if (file.size() < least || !file.starts_with(index_magic)) return std::nullopt;
+  const std::size_t n = get<std::uint32_t>(file, index_magic.size() + fan_out_bytes - 4);
+  if ((file.size() - least) / bytes_an_object < n) return std::nullopt;
+  const std::size_t body = file.size() - 20;
+  sha1 sum;
+  sum.add(file.substr(0, body));
+  if (sum.finish() != oid_at(file, body)) return std::nullopt;
+  return n;
+}
+
+}  // namespace
+
+oid sha1::finish() {
+  boost::uuids::detail::sha1::digest_type digest;
+  hash_.get_digest(digest);
+  return from_digest(digest);
+}
+
+std::string pack_head(std::uint32_t objects) {
+  std::string head("PACK\0\0\0\2", 8);
+  put(head, objects);
+  return head;
+}
+
+std::string entry_head(git_object_t type, std::uint64_t size) {
+  std::string head;
+  auto byte = static_cast<unsigned>(type) << 4 | static_cast<unsigned>(size & 15);
+  for (size >>= 4; size > 0; size >>= 7) {
+    head += static_cast<char>(byte | 0x80);
+    byte = static_cast<unsigned>(size & 0x7f);
+  }
+  head += static_cast<char>(byte);
+  return head;
+}
+
+std::optional<entry_start> read_entry_head(std::string_view bytes) {
+  entry_start start;
+  unsigned shift = 4;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (start.bytes == 0) {
+      start.type = static_cast<git_object_t>(byte >> 4 & 7);
+      start.size = byte & 15;
+    } else {
+      start.size |= std::uint64_t{byte & 0x7fu} << shift;
+      shift += 7;
+    }
+    ++start.bytes;
+    if (byte & 0x80) {
+      if (shift > 60) return std::nullopt;
+      continue;
+    }
+    const bool whole = start.type >= GIT_OBJECT_COMMIT && start.type <= GIT_OBJECT_TAG;
+    return whole ? std::optional(start) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+std::string pack_index(std::vector<packed_object> objects, const oid& trailer) {
+  std::sort(objects.begin(), objects.end(),
+            [](const packed_object& a, const packed_object& b) { return a.id < b.id; });
+  std::string file(index_magic);
+  file.reserve(file.size() + fan_out_bytes + objects.size() * bytes_an_object +
+               index_trailer_bytes);
+  std::uint32_t below = 0;
+  for (unsigned first = 0; first < 256; ++first) {
+    while (below < objects.size() && objects[below].id.data()[0] <= first) ++below;
+    put(file, below);
+  }
+  for (const packed_object& o : objects) file += bytes_of(o.id);
+  for (const packed_object& o : objects) put(file, o.crc);
+  std::string large;
+  for (const packed_object& o : objects) {
+    if (o.offset < is_large) {
+      put(file, static_cast<std::uint32_t>(o.offset));
+      continue;
+    }
+    put(file, static_cast<std::uint32_t>(is_large | large.size() / 8));
+    put(large, o.offset);
+  }
+  file += large;
+  file += bytes_of(trailer);
+  sha1 sum;
+  sum.add(file);
+  file += bytes_of(sum.finish());
+  return file;
+}
+
+result<std::vector<packed_object>> read_pack_index(const std::filesystem::path& index) {
+  REMORA_TRY(const std::string file, read_file(index));
+  const auto damaged = [&] {
+    return fail(errc::corrupt, fmt::format("{} is damaged", to_utf8(index.string())));
+  };
+  const auto count = count_of(file);
+  if (!count) return damaged();
+  const std::size_t ids = index_magic.size() + fan_out_bytes;
+  const std::size_t crcs = ids + *count * 20;
+  const std::size_t offsets = crcs + *count * 4;
+  const std::size_t large = offsets + *count * 4;
+  std::vector<packed_object> objects(*count);
+  for (std::size_t i = 0; i < *count; ++i) {
+    packed_object& o = objects[i];
+    o.id = oid_at(file, ids + i * 20);
+    o.crc = get<std::uint32_t>(file, crcs + i * 4);
+    const auto offset = get<std::uint32_t>(file, offsets + i * 4);
+    const std::size_t place = large + std::size_t{offset & ~is_large} * 8;
+    if (offset < is_large)
+      o.offset = offset;
+    else if (place + 8 + index_trailer_bytes <= file.size())
+      o.offset = get<std::uint64_t>(file, place);
+    else
+      return damaged();
+  }
+  std::sort(objects.begin(), objects.end(),
+            [](const packed_object& a, const packed_object& b) { return a.offset < b.offset; });
+  return objects;
+}
+
+}  // namespace remora::git

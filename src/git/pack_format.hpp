@@ -1,0 +1,56 @@
+// The bytes of packs and of their indexes, version 2 of each (gitformat-pack(5)).
+#pragma once
+
+#include <git2.h>
+
+#include <boost/uuid/detail/sha1.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <remora/git/oid.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace remora::git {
+
+/// SHA-1 of bytes as they come; libgit2 hashes whole objects only.
+class sha1 {
+ public:
+  void add(std::string_view bytes) { hash_.process_bytes(bytes.data(), bytes.size()); }
+  oid finish();
+
+ private:
+  boost::uuids::detail::sha1 hash_;
+};
+
+constexpr std::uint64_t pack_head_bytes = 12;
+constexpr std::uint64_t pack_trailer_bytes = 20;
+
+std::string pack_head(std::uint32_t objects);
+
+/// What comes before an object's deflated bytes: its type and its size.
+std::string entry_head(git_object_t type, std::uint64_t size);
+
+struct entry_start {
+  git_object_t type{};
+  std::uint64_t size = 0;  ///< inflated
+  std::uint32_t bytes = 0;
+};
+
+/// Of the first bytes of an entry, 10 or all. Nothing for a delta: we write none.
+std::optional<entry_start> read_entry_head(std::string_view bytes);
+
+struct packed_object {
+  oid id;
+  std::uint64_t offset = 0;
+  std::uint32_t crc = 0;  ///< of the entry's bytes as they are in the pack
+};
+
+/// The whole index file of a pack with this trailer.
+std::string pack_index(std::vector<packed_object> objects, const oid& trailer);
+
+/// What an index names, sorted by offset. Errors: errno; errc::corrupt (it does not check out).
+result<std::vector<packed_object>> read_pack_index(const std::filesystem::path& index);
+
+}  // namespace remora::git
