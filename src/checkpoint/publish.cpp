@@ -53,16 +53,14 @@ error checked_out(const std::string& branch) {
                                       branch));
 }
 
-/// The branch is derived: whatever it holds is replaced.
+/// The branch is derived: whatever it holds is replaced. It is never synced, so a power cut may
+/// have left no bytes of it.
 result<void> set_branch(git::repository& repo, const std::string& branch, const git::oid& files) {
-  for (int i = 0; i < tries; ++i) {
-    REMORA_TRY(const auto holds, repo.read_ref(branch));
-    if (holds == files) return {};
-    if (repo.head_ref() == branch) return checked_out(branch);
-    const auto swapped = repo.swap_ref(branch, holds.value_or(git::oid()), files);
-    if (swapped || !swapped.error().is(errc::ref_moved)) return swapped;
-  }
-  return fail(errc::ref_moved, fmt::format("{} is being moved by another program", branch));
+  const auto holds = repo.read_ref(branch);
+  if (!holds && !holds.error().is(errc::corrupt)) return holds.error();
+  if (holds && *holds == files) return {};
+  if (repo.head_ref() == branch) return checked_out(branch);
+  return repo.set_derived_ref(branch, files);
 }
 
 /// True for a files commit of the task, or for `files`, which a rerun may share with an older run.
@@ -79,7 +77,9 @@ bool is_ours(const git::repository& repo, const run_id& run, const task_id& task
 result<void> delete_branch(git::repository& repo, const run_id& run, const task_id& task,
                            const git::oid& files) {
   const std::string branch = wip_branch(run, task);
-  REMORA_TRY(const auto holds, repo.read_ref(branch));
+  const auto read = repo.read_ref(branch);
+  if (!read && read.error().is(errc::corrupt)) return repo.delete_unreadable_ref(branch);
+  REMORA_TRY(const auto holds, read);
   if (!holds || !is_ours(repo, run, task, *holds, files)) return {};
   if (repo.head_ref() == branch) return checked_out(branch);
   return repo.delete_ref(branch, *holds);

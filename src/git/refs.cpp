@@ -1,7 +1,11 @@
-// Refs: compare-and-swap only, durable on return.
+// Refs: by compare-and-swap and durable on return, but for those that are derived from others.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <random>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
@@ -113,6 +117,24 @@ result<void> sync_ancestors(const std::filesystem::path& common_dir, const std::
   return {};
 }
 
+/// As git does it unless it is told to sync: whole or not at all, while the power stays on.
+result<void> write_unsynced(const std::filesystem::path& file, const std::string& text) {
+  const std::string lock = file.string() + ".lock";
+  constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+  auto fd = open_file(lock, flags, 0666);
+  if (!fd && fd.error().is_errno(ENOENT)) {
+    std::error_code ignored;  // git may remove them again: they are empty
+    std::filesystem::create_directories(file.parent_path(), ignored);
+    fd = open_file(lock, flags, 0666);
+  }
+  if (!fd) return fd.error();
+  auto written = write_all(fd->get(), text);
+  if (written && ::rename(lock.c_str(), file.c_str()) != 0)
+    written = os_error(errno, fmt::format("cannot make {}", to_utf8(file.string())));
+  if (!written) ::unlink(lock.c_str());
+  return written;
+}
+
 }  // namespace
 
 result<std::optional<oid>> repository::read_ref(const std::string& name) const {
@@ -158,6 +180,30 @@ result<void> repository::swap_ref(const std::string& name, const oid& from, cons
   if (swapped != 0) return swap_failure(*this, swapped, name, from);
   if (makes_directories) return sync_ancestors(impl_->common_dir, name);
   return {};
+}
+
+result<void> repository::set_derived_ref(const std::string& name, const oid& to) {
+  const std::filesystem::path file = impl_->common_dir / name;
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(file, ignored))
+    if (const std::string existing = clashing_ref(*this, name); !existing.empty())
+      return clash(name, existing);
+  result<void> written;
+  const int code = while_locked([&] {
+    written = write_unsynced(file, to.hex() + "\n");
+    if (written) return 0;
+    return static_cast<int>(written.error().is_errno(EEXIST) ? GIT_ELOCKED : GIT_ERROR);
+  });
+  if (code == GIT_ELOCKED)
+    return fail(errc::repository, fmt::format("{} is locked; if no git is running, remove {}.lock",
+                                              to_utf8(name), to_utf8(file.string())));
+  return written;
+}
+
+result<void> repository::delete_unreadable_ref(const std::string& name) {
+  const int deleted = while_locked([&] { return git_reference_remove(raw(), name.c_str()); });
+  if (deleted != 0) return swap_failure(*this, deleted, name, oid());
+  return sync_ancestors(impl_->common_dir, name);
 }
 
 result<void> repository::delete_ref(const std::string& name, const oid& from) {

@@ -139,6 +139,21 @@ BOOST_AUTO_TEST_CASE(G3_another_store_sees_each_checkpoint_at_once) {
 
 // --- crashes ---
 
+BOOST_AUTO_TEST_CASE(F1_a_branch_of_no_bytes_is_rebuilt) {
+  const auto first = save(request(1, {{"a.txt", "two\n"}}));
+  write_bytes(repo_dir.path() / ".git" / branch, "");
+  const auto p = store->prepare(request(2, {{"a.txt", "three\n"}}, first.commit)).value();
+  BOOST_TEST(!store->publish(p).value().branch_error.has_value());
+  BOOST_TEST(ref(branch) == p.what.files.hex());
+  write_bytes(repo_dir.path() / ".git" / branch, "");
+  BOOST_REQUIRE(store->mend_branch(run, task).has_value());
+  BOOST_TEST(ref(branch) == p.what.files.hex());
+  write_bytes(repo_dir.path() / ".git" / branch, "");
+  BOOST_REQUIRE(store->remove(p.what).has_value());
+  BOOST_TEST(repo_dir.git("for-each-ref refs/heads/remora-wip") == "");
+  BOOST_TEST(!std::filesystem::exists(repo_dir.path() / ".git" / branch));
+}
+
 BOOST_AUTO_TEST_CASE(X1_a_crash_before_the_swap_is_made_good) {
   const auto first = save(request(1, {{"a.txt", "two\n"}}));
   const auto p = store->prepare(request(2, {{"a.txt", "three\n"}}, first.commit)).value();

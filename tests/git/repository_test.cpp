@@ -8,6 +8,8 @@
 #include <set>
 #include <thread>
 
+#include "watched_sync.hpp"
+
 using namespace remora;
 using namespace remora::git;
 using remora::test::test_repo;
@@ -337,6 +339,57 @@ BOOST_AUTO_TEST_CASE(F1_a_ref_of_no_bytes_is_corrupt) {
   files.commit("one");
   write_bytes(files.path() / ".git/refs/remora/x", "");
   BOOST_TEST(open(files.path()).read_ref("refs/remora/x").error().is(errc::corrupt));
+}
+
+BOOST_AUTO_TEST_CASE(F1_a_derived_ref_costs_no_sync_and_takes_the_place_of_what_is_unreadable) {
+  const test_repo files;
+  const oid one = files.commit("one");
+  const oid two = files.commit("two");
+  const std::string name = "refs/heads/remora-wip/run/task";
+  repository repo = open(files.path());
+  remora::test::watched_sync syncs;
+  for (const oid& id : {one, two}) {
+    BOOST_REQUIRE(repo.set_derived_ref(name, id).has_value());
+    BOOST_TEST((files.id(name) == id));
+  }
+  write_bytes(files.path() / ".git" / name, "");  // as a power cut leaves it
+  BOOST_REQUIRE(repo.set_derived_ref(name, one).has_value());
+  BOOST_TEST((files.id(name) == one));
+  files.git("pack-refs --all --prune");
+  BOOST_REQUIRE(repo.set_derived_ref(name, two).has_value());
+  BOOST_TEST((files.id(name) == two));
+  BOOST_TEST(syncs.files.empty());
+  BOOST_TEST(syncs.file_systems.empty());
+  BOOST_TEST(files.git("for-each-ref --format='%(refname)' refs/heads/remora-wip") == name);
+}
+
+BOOST_AUTO_TEST_CASE(a_derived_ref_respects_locks_and_names_in_the_way) {
+  const test_repo files;
+  const oid one = files.commit("one");
+  repository repo = open(files.path());
+  const std::string name = "refs/heads/remora-wip/run/task";
+  write_bytes(files.path() / ".git" / (name + ".lock"), "");
+  const auto locked = repo.set_derived_ref(name, one);
+  BOOST_TEST(locked.error().is(errc::repository));
+  BOOST_TEST(mentions(locked.error(), "task.lock"));
+  BOOST_TEST(std::filesystem::remove(files.path() / ".git" / (name + ".lock")));
+  BOOST_REQUIRE(repo.set_derived_ref(name, one).has_value());
+  for (const char* clashing : {"refs/heads/remora-wip/run/task/x", "refs/heads/remora-wip/run"})
+    BOOST_TEST(repo.set_derived_ref(clashing, one).error().is(errc::repository), clashing);
+  files.git("pack-refs --all --prune");
+  for (const char* clashing : {"refs/heads/remora-wip/run/task/x", "refs/heads/remora-wip/run"})
+    BOOST_TEST(repo.set_derived_ref(clashing, one).error().is(errc::repository), clashing);
+}
+
+BOOST_AUTO_TEST_CASE(F1_a_ref_of_no_bytes_can_be_deleted) {
+  const test_repo files;
+  files.commit("one");
+  files.git("branch x");
+  files.git("pack-refs --all");
+  write_bytes(files.path() / ".git/refs/heads/x", "");
+  repository repo = open(files.path());
+  BOOST_REQUIRE(repo.delete_unreadable_ref("refs/heads/x").has_value());
+  BOOST_TEST(!repo.read_ref("refs/heads/x").value().has_value());
 }
 
 BOOST_AUTO_TEST_CASE(G5_a_users_branch_named_remora_is_named_with_the_way_out) {

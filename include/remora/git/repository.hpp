@@ -1,7 +1,7 @@
 // One open git repository: objects and refs, through libgit2, opened by a trusted path.
 //
 // Thread: a `repository` belongs to one thread at a time; other threads `reopen()`. All calls
-// block. Refs are changed by compare-and-swap only and are durable on return
+// block. Refs are changed by compare-and-swap and are durable on return
 // (GIT_OPT_ENABLE_FSYNC_GITDIR; measured: without it, or with it set after the first open, libgit2
 // loses refs in a power cut). No hook, filter, signing program or credential helper ever runs here.
 #pragma once
@@ -115,6 +115,12 @@ class repository {
   /// Sets `name` to `to` if it is `from` (zero: does not exist). Durable on return. A locked ref is
   /// retried for at most a second. Errors: errc::ref_moved, errc::repository (a name clash), errno.
   result<void> swap_ref(const std::string& name, const oid& from, const oid& to);
+  /// For a ref that only repeats what others say: `name` is `to`, whatever it held. Not synced (by
+  /// libgit2 a branch costs four) and no reflog; after a power cut it may be what it was, or
+  /// unreadable. Errors: errc::repository (a name clash, a lock), errno.
+  result<void> set_derived_ref(const std::string& name, const oid& to);
+  /// Deletes a ref of which `read_ref` says that it is corrupt.
+  result<void> delete_unreadable_ref(const std::string& name);
   /// Deletes `name` if it is `from`. Absent already: success. Errors: as `swap_ref`.
   result<void> delete_ref(const std::string& name, const oid& from);
 
