@@ -93,6 +93,7 @@ result<int> drop_command(session& s, const std::vector<std::string>& selectors, 
       s.out << fmt::format("dropped {}/{}\n", g.view.id.str(), task->id);
     }
   }
+  run::release_packs(repo);
   return 0;
 }
 
@@ -162,6 +163,7 @@ result<int> prune_command(session& s, const prune_options& o) {
     }
     say_pruned(s, id, done, "a directory without a journal");
   }
+  if (o.yes) run::release_packs(repo);
   if (!o.yes && !s.json && ids.size() + stale.size() > 0)
     s.err << "remora: nothing was removed; --yes does it\n";
   return 0;

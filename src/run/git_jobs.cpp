@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <remora/core/text.hpp>
+#include <remora/git/packs.hpp>
 #include <remora/run/git_jobs.hpp>
 
 #include "run/slot_branch.hpp"
@@ -171,6 +172,7 @@ result<std::string> publish_checkpoint(git_worker* worker, std::shared_ptr<works
   auto published = store.publish(prepared);
   if (!published) return published.error();
   where->last = std::move(files);
+  (void)git::consolidate_packs(worker->repo);  // what cannot be merged now can be later
   if (published->kept)
     return fmt::format(
         "the checkpoint ref of {} held a value that remora did not write; it was kept at {}",

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <remora/git/packs.hpp>
 #include <remora/git/worktree.hpp>
 #include <remora/run/layout.hpp>
 #include <remora/run/retire.hpp>
@@ -9,7 +10,9 @@ namespace remora::run {
 namespace {
 
 result<void> delete_ref(git::repository& repo, const std::string& name) {
-  REMORA_TRY(const auto target, repo.read_ref(name));
+  const auto read = repo.read_ref(name);
+  if (!read && read.error().is(errc::corrupt)) return repo.delete_unreadable_ref(name);
+  REMORA_TRY(const auto target, read);
   if (!target) return {};
   return repo.delete_ref(name, *target);
 }
@@ -67,6 +70,20 @@ result<void> remove_run(git::repository& repo, const run_view& view) {
     return fail(errc::environment, fmt::format("the directory of run {} cannot be removed: {}",
                                                view.id.str(), ec.message()));
   return {};
+}
+
+void release_packs(const git::repository& repo) {
+  const auto in_use = [&] {
+    std::error_code ec;
+    using entries = std::filesystem::directory_iterator;
+    for (entries it(repo.common_dir() / "remora" / "runs", ec), end; !ec && it != end;
+         it.increment(ec)) {
+      const auto id = run_id::parse(it->path().filename().string());
+      if (id && is_live(run_layout(repo.common_dir(), *id))) return true;
+    }
+    return false;
+  };
+  (void)git::release_kept_packs(repo, in_use);
 }
 
 }  // namespace remora::run

@@ -1,0 +1,34 @@
+// The packs that remora wrote: few, kept while they are needed, and nothing of a dead writer's
+// left.
+//
+// Each checkpoint adds a pack with a `.keep` beside it: without one the user's own commit repacks
+// all of them once there are 50 (measured). So merging them falls to us.
+//
+// Thread: that of the repository; blocks. None of this waits for another process.
+#pragma once
+
+#include <functional>
+#include <remora/git/repository.hpp>
+#include <string>
+#include <vector>
+
+namespace remora::git {
+
+/// Merges the smallest kept packs of ours once there are more than 10, so that each object is
+/// copied a number of times that grows with the logarithm of their number. Not on the way of a
+/// checkpoint: after it was announced. Lets go of packs that are gone. What is in a pack is
+/// findable at every moment, for us and for any git; a damaged pack stays as it is. True: it merged
+/// some; false too while another process does it. Errors: errno (the disk is full: nothing is
+/// lost).
+result<bool> consolidate_packs(repository& repo);
+
+/// Removes our `.keep` files if there is no checkpoint (`refs/remora/wip/`): from then on the packs
+/// are the user's and `git gc` may take them. Removes no pack. `in_use` is asked once the packs are
+/// known: whether a run is live that may have written one of them and not named it yet.
+result<void> release_kept_packs(const repository& repo, const std::function<bool()>& in_use);
+
+/// Removes what writers left that are no more: packs in the making, and those of which not all
+/// names were made. Gives the names. What a live one has in the making is left alone.
+std::vector<std::string> sweep_object_files(const repository& repo);
+
+}  // namespace remora::git

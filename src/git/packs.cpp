@@ -1,0 +1,108 @@
+// Giving our packs up to git, and removing what dead writers left.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <remora/core/posix.hpp>
+#include <remora/git/packs.hpp>
+
+#include "git/pack_files.hpp"
+
+namespace remora::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+class sweeper {
+ public:
+  explicit sweeper(const repository& repo) : objects_(repo.common_dir() / "objects") {}
+
+  std::vector<std::string> run() {
+    const std::vector<our_files> packs = list_our_packs(objects_ / "pack");  // before who lives
+    temporary_files();
+    for (const our_files& files : packs) half_named(files);
+    old_directories();
+    return std::move(removed_);
+  }
+
+ private:
+  void remove(const fs::path& path) {
+    if (::unlink(path.c_str()) == 0) removed_.push_back(path.lexically_relative(objects_));
+  }
+
+  static bool is_dead(const fs::path& path) {
+    const auto fd = open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    return fd && take_hold(fd->get());
+  }
+
+  void temporary_files() {
+    std::vector<fs::path> found;
+    std::error_code ec;
+    for (fs::directory_iterator it(objects_ / "pack", ec), end; !ec && it != end; it.increment(ec))
+      if (is_held_name(it->path().filename().string())) found.push_back(it->path());
+    for (const fs::path& path : found)
+      if (is_dead(path))
+        remove(path);
+      else
+        somebody_lives_ = true;
+  }
+
+  /// Between a publisher's first name and its last there are `.keep`, then pack, then index;
+  /// whoever merges removes index, pack, `.keep`. What ends halfway was never announced, or is in
+  /// another pack. The files are looked at again: a listing is not of one moment.
+  void half_named(const our_files& files) {
+    const auto path = [&](const char* ending) {
+      return pack_path(objects_ / "pack", files.stem, ending);
+    };
+    std::error_code ec;
+    const bool has_index = fs::exists(path(".idx"), ec);  // first: a publisher names it last
+    const bool has_pack = fs::exists(path(".pack"), ec);
+    if (has_pack && has_index) return;
+    if (has_pack) {
+      // A publisher holds its pack until the index has its name.
+      const auto fd = open_file(path(".pack"), O_RDONLY | O_NOFOLLOW);
+      if (!fd || !take_hold(fd->get()) || fs::exists(path(".idx"), ec)) return;
+      remove(path(".pack"));
+    } else if (!has_index && somebody_lives_) {
+      return;  // whose `.keep` this may be; its pack, in the making, is the next to be named
+    }
+    remove(path(".idx"));
+    remove(path(".keep"));
+  }
+
+  /// Before there were packs, objects waited in a directory of their own.
+  void old_directories() {
+    std::error_code ec;
+    std::vector<fs::path> found;
+    for (fs::directory_iterator it(objects_, ec), end; !ec && it != end; it.increment(ec))
+      if (it->path().filename().string().starts_with("tmp_objdir-remora-"))
+        found.push_back(it->path());
+    for (const fs::path& path : found)
+      if (fs::remove_all(path, ec) > 0) removed_.push_back(path.filename());
+  }
+
+  fs::path objects_;
+  std::vector<std::string> removed_;
+  bool somebody_lives_ = false;
+};
+
+}  // namespace
+
+std::vector<std::string> sweep_object_files(const repository& repo) {
+  return sweeper(repo).run();
+}
+
+result<void> release_kept_packs(const repository& repo, const std::function<bool()>& in_use) {
+  const fs::path directory = repo.common_dir() / "objects" / "pack";
+  // In this order: a pack that comes later is none of these, and who wrote one of these is either
+  // asked for, or has named it, or is no more.
+  const std::vector<our_files> packs = list_our_packs(directory);
+  if (in_use()) return {};
+  REMORA_TRY(const std::vector<ref_info> checkpoints, repo.list_refs("refs/remora/wip/"));
+  if (!checkpoints.empty()) return {};
+  for (const our_files& files : packs)
+    if (files.pack && files.index && files.keep)
+      ::unlink(pack_path(directory, files.stem, ".keep").c_str());
+  return {};
+}
+
+}  // namespace remora::git
