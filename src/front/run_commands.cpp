@@ -89,6 +89,17 @@ result<void> narrow(run::plan& p, const std::vector<std::string>& only, std::uin
   return run::check_dependencies(p);
 }
 
+/// Out of descriptors, agents could not be started (F5): then fewer at a time.
+void afford(session& s, run::plan& p) {
+  const std::uint32_t most = process::affordable_agents();
+  if (std::min<std::size_t>(p.parallel, p.tasks.size()) <= most) return;
+  s.err << fmt::format(
+      "remora: notice: {} tasks at a time: the limit of open files allows no more "
+      "(ulimit -H -n)\n",
+      most);
+  p.parallel = most;
+}
+
 /// Makes the task of `RUN/TASK@N` go on from that checkpoint instead of the newest.
 result<void> start_at(git::repository& repo, const run::selection& from, run::new_run& what) {
   REMORA_TRY(git::repository own, repo.reopen());
@@ -119,6 +130,7 @@ result<int> run_command(session& s, const run_options& o) {
     print_preview(s, p, view);
     return 0;
   }
+  afford(s, p);
   if (!view.dirty.empty())
     s.err << "remora: notice: the checkout has uncommitted changes; the tasks start from the "
              "commit and do not see them\n";
@@ -165,6 +177,7 @@ result<int> rerun_command(session& s, const rerun_options& o) {
   if (!what) return what.error();
   if (from.checkpoint) REMORA_CHECK(start_at(repo, from, *what));
   if (o.parallel > 0) what->plan.parallel = o.parallel;
+  afford(s, what->plan);
   what->plan.repo = repo.work_dir().value_or(repo.common_dir());
   return drive(s, repo, [&what](run::engine& e) { return e.run(*what); });
 }

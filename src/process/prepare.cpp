@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <limits>
 #include <remora/core/text.hpp>
 #include <remora/process/host.hpp>
 
@@ -22,6 +24,11 @@ rlim_t soft_limit() {
 
 std::optional<rlim_t> limit_at_start;
 
+/// Counted: a start takes twelve, and a git worker that reads packs a few more. Before the first
+/// one there are the standard streams, the loop's, the journal, locks and objects.
+constexpr rlim_t descriptors_of_an_agent = 16;
+constexpr rlim_t descriptors_of_a_run = 32;
+
 }  // namespace
 
 std::uint64_t inherited_descriptor_limit() {
@@ -34,8 +41,17 @@ void prepare_this_process() {
   ::signal(SIGPIPE, SIG_IGN);
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;  // an agent takes seven
+  limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::uint32_t affordable_agents() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t rest = limit.rlim_max - std::min(limit.rlim_max, descriptors_of_a_run);
+  const rlim_t agents = std::max<rlim_t>(rest / descriptors_of_an_agent, 1);
+  return static_cast<std::uint32_t>(
+      std::min<rlim_t>(agents, std::numeric_limits<std::uint32_t>::max()));
 }
 
 result<std::filesystem::path> find_shim() {

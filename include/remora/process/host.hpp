@@ -113,6 +113,8 @@ result<std::filesystem::path> find_shim();
 /// At start of the program: subreaper, SIGPIPE ignored, soft descriptor limit raised to the hard
 /// one (children get the old one back).
 void prepare_this_process();
+/// How many agents the hard limit of descriptors allows at a time; at least one.
+std::uint32_t affordable_agents();
 
 // --- after a crash of the orchestrator: what an attempt directory says ---
 struct attempt_remains {
