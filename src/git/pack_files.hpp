@@ -1,13 +1,13 @@
 // What is ours in `objects/pack`, told by its name alone: a file's bytes may be gone after a power
 // cut when its name is not.
 //
-// | name | what |
-// |---|---|
-// | `remora-<16 digits>.tmp`, `….idx.tmp` | in the making, and locked (flock) while its maker
-// lives. git removes only temporary files whose names begin with `tmp_`, those in use too | |
-// `pack-72656d6f7261<28 digits>.{pack,idx}` | ours: `remora` in hexadecimal, then a random number,
-// so that no two are ever of one name, and every program takes it for a pack | | `….keep` | beside
-// it while checkpoints are alive: the user's `git gc` leaves the pack alone |
+// `remora-<16 digits>.tmp`, `….idx.tmp`: in the making, and locked (flock) while its maker lives.
+// git removes only temporary files whose names begin with `tmp_`, those in use too.
+//
+// `pack-72656d6f7261<28 digits>.{pack,idx}`: ours, `remora` in hexadecimal and a random number, so
+// that no two are ever of one name, and every program takes it for a pack.
+//
+// `….keep` beside it, while checkpoints are alive: the user's `git gc` leaves the pack alone.
 #pragma once
 
 #include <filesystem>
