@@ -232,6 +232,24 @@ def leftovers(common, runs=(), worktrees=False):
     return [f"left in the git directory: {path}" for path in left]
 
 
+OUR_PACK = re.compile(r"pack-72656d6f7261\d{28}\.(pack|idx|keep)")
+
+
+def packs(common, kept):
+    """What is wrong with remora's packs: half of one, one in the making, one without its `.keep` while checkpoints
+    are there (`kept`) or with one when there are none."""
+    directory, parts, problems = common / "objects/pack", {}, []
+    for name in sorted(os.listdir(directory)) if directory.is_dir() else ():
+        found = OUR_PACK.fullmatch(name)
+        if found:
+            parts.setdefault(name.rsplit(".", 1)[0], set()).add(found[1])
+        elif name.endswith(".tmp"):
+            problems.append(f"a pack in the making is left: {name}")
+    wanted = {"pack", "idx", "keep"} if kept else {"pack", "idx"}
+    return problems + [f"{name} has {sorted(there)}, not {sorted(wanted)}" for name, there in parts.items()
+                       if there != wanted]
+
+
 def processes(mark, but=()):
     """Ids of the processes whose environment or working directory names `mark`; a zombie has neither."""
     found = []

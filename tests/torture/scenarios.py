@@ -84,7 +84,8 @@ def recorded(repo, run, task):
 
 def ended_problems(scene, repo, kept=()):
     """What holds whenever nothing is going on; worktrees that are `kept` may be there."""
-    problems = repo.fsck() + check.leftovers(repo.common, worktrees=bool(kept))
+    checkpoints = bool(repo.refs("refs/remora/wip/"))
+    problems = repo.fsck() + check.leftovers(repo.common, worktrees=bool(kept)) + check.packs(repo.common, checkpoints)
     overlaps = scene.seen / "overlaps"
     if overlaps.exists():
         problems.append(f"two lives of one task at a time: {overlaps.read_text().split()}")
