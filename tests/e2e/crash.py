@@ -110,8 +110,11 @@ class Scene:
             found.append(f"worktrees are left: {trees} {slots}")
         locks = [str(p) for p in (self.repo / ".git").rglob("*.lock")]
         directories = list((self.repo / ".git/remora/runs").glob("*"))
-        if locks or directories:
-            found.append(f"left: {locks} {directories}")
+        packs = self.repo / ".git/objects/pack"
+        unfinished = [str(p) for p in packs.glob("remora-*")]
+        unfinished += [str(p) for p in packs.glob("pack-72656d6f7261*.pack") if not p.with_suffix(".idx").exists()]
+        if locks or directories or unfinished:
+            found.append(f"left: {locks} {directories} {unfinished}")
         if "error" in (fsck := self.git("fsck", "--no-dangling", "--no-progress")):
             found.append(fsck)
         return found
