@@ -1,5 +1,9 @@
 // What remora and remora-shim agree on. No library: the shim has the C library only.
 //
+// In the attempt's `lock`, before the agent is started: `PID START BOOT` of the shim. Whoever takes
+// a run from an orchestrator that is stopped, and so does not die, finds the shim by it and sends
+// `give_up_signal`: the shim then acts as after its orchestrator's death.
+//
 // The shim is started as `remora-shim NAME CWD CGROUP NOFILE PROGRAM [ARG…]`, its environment and
 // descriptors 0 1 2 being the agent's. CGROUP is the leaf to make, or `-`; NOFILE the soft limit of
 // descriptors that the agent gets. Control, one text datagram each:
@@ -15,17 +19,20 @@
 //            empty                         (the last one)
 #pragma once
 
+#include <signal.h>
+
 namespace remora::process::shim {
 
 constexpr int control_fd = 3;  // SOCK_SEQPACKET
 constexpr int out_fd = 4;      // read ends of the agent's stdout and stderr: as long as these are
 constexpr int err_fd = 5;      // open, the orchestrator's death is no SIGPIPE for the agent
-constexpr int lock_fd = 6;     // holds the lock of the attempt
+constexpr int lock_fd = 6;     // holds the lock of the attempt; the shim writes itself down in it
 constexpr int dir_fd = 7;      // the attempt's directory
 constexpr int first_free_fd = 8;
 
 constexpr int freeze_bound_ms = 500;
 constexpr int term_grace_ms = 2000;  // after the orchestrator's death: TERM, this long, KILL
 constexpr int message_bytes = 128;   // the longest datagram
+constexpr int give_up_signal = SIGUSR1;
 
 }  // namespace remora::process::shim

@@ -10,6 +10,21 @@ namespace shim {
 
 namespace at = remora::process::shim;
 
+void record_self() {
+  process self = {};
+  char boot[64] = {};
+  const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  const ssize_t n = fd < 0 ? 0 : read(fd, boot, sizeof boot - 1);
+  if (fd >= 0) close(fd);
+  for (ssize_t i = 0; i < n; ++i)
+    if (boot[i] == '\n') boot[i] = '\0';
+  if (!read_process(getpid(), self)) return;  // without /proc nobody could know us again
+  char line[128];
+  const int size = snprintf(line, sizeof line, "%d %llu %s\n", self.pid, self.start, boot);
+  if (pwrite(at::lock_fd, line, static_cast<std::size_t>(size), 0) == size)
+    (void)!ftruncate(at::lock_fd, size);  // of an earlier life it may be longer
+}
+
 void record_exit(int status) {
   char line[32];
   const int size = WIFEXITED(status)

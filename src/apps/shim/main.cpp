@@ -64,6 +64,7 @@ void set_up_signals(int& signals) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
+  sigaddset(&set, at::give_up_signal);
   sigprocmask(SIG_SETMASK, &set, nullptr);
   signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -164,12 +165,17 @@ void wait_for_something(int signals, bool childless) {
   const int ready = poll(fds, 4, poll_timeout(childless));
   if (ready == 0) pass_ms = pass_ms < 64 ? 2 * pass_ms : 100;
   if (ready <= 0) return;
-  signalfd_siginfo ignored;
-  while (read(signals, &ignored, sizeof ignored) > 0) pass_ms = 1;
+  bool given_up = false;
+  signalfd_siginfo heard;
+  while (read(signals, &heard, sizeof heard) > 0) {
+    pass_ms = 1;
+    given_up = given_up || heard.ssi_signo == at::give_up_signal;
+  }
   if (fds[2].revents || fds[3].revents) drain_output();
   for (int i = 0; i < 2; ++i)
     if (fds[2 + i].revents & POLLHUP) ended[i] = true;
-  if (fds[1].revents && !read_control()) be_alone();
+  if (alone) return;
+  if (given_up || (fds[1].revents && !read_control())) be_alone();
 }
 
 /// Until nobody is left.
@@ -193,6 +199,7 @@ int main(int argc, char** argv) {
   }
   int signals = -1;
   set_up_signals(signals);
+  record_self();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   make_leaf(argv[3]);
   agent = start_agent({argv[2], argv[4], argv + 5});

@@ -79,6 +79,8 @@ pid_t start_agent(const agent_spec& spec);
 
 // --- attempt.cpp: the attempt's directory ---
 
+/// Who we are, into the lock that we hold.
+void record_self();
 /// `exited 3` or `signal 9` into `exit`, durably; `status` as wait() gives it.
 void record_exit(int status);
 /// What the agent's tree still prints goes into `out` and `err` itself. For when nobody else reads.

@@ -1,0 +1,136 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <remora/core/posix.hpp>
+#include <remora/core/text.hpp>
+#include <remora/process/survivors.hpp>
+
+#include "process/proc.hpp"
+#include "process/shim_protocol.hpp"
+
+namespace remora::process {
+namespace {
+
+/// Holds the process's number: as long as it is open and the process was the right one after the
+/// opening, the number is nobody else's. Empty: gone.
+unique_fd hold(const identity& who) {
+  if (who.pid <= 0 || who.boot.empty() || who.boot != boot_id()) return {};
+  unique_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, who.pid, 0)));
+  if (!pidfd) return {};
+  const auto now = read_stat(who.pid);
+  const bool same = now && now->start_ticks == who.start_ticks;
+  if (!same || now->state == 'Z' || now->state == 'X') return {};
+  return pidfd;
+}
+
+/// `PID START BOOT`, as the shim writes it.
+std::optional<identity> parse_identity(std::string_view text) {
+  const auto words = split(trim(text), ' ');
+  if (words.size() != 3) return std::nullopt;
+  const auto number = [](std::string_view word, auto& into) {
+    const char* end = word.data() + word.size();
+    return !word.empty() && std::from_chars(word.data(), end, into).ptr == end;
+  };
+  identity who;
+  if (!number(words[0], who.pid) || !number(words[1], who.start_ticks)) return std::nullopt;
+  who.boot = words[2];
+  return who;
+}
+
+/// The words of a process's command line; none where it is gone or not ours to read.
+std::vector<std::string> command_line(int pid) {
+  std::vector<std::string> words;
+  const auto text = read_file(fmt::format("/proc/{}/cmdline", pid), 64 << 20);
+  if (!text) return words;
+  for (const std::string_view word : split(*text, '\0')) words.emplace_back(word);
+  return words;
+}
+
+bool is_shim_program(const std::string& path) {
+  return std::filesystem::path(path).filename() == "remora-shim";
+}
+
+}  // namespace
+
+identity own_identity() {
+  const auto stat = read_stat(::getpid());
+  return {::getpid(), stat ? stat->start_ticks : 0, boot_id()};
+}
+
+life life_of(const identity& who) {
+  const unique_fd held = hold(who);
+  if (!held) return life::gone;
+  const auto now = read_stat(who.pid);
+  if (!now) return life::gone;
+  return now->state == 'T' ? life::stopped : life::running;
+}
+
+result<bool> signal_survivor(const identity& who, int signal) {
+  const unique_fd held = hold(who);
+  if (!held) return false;
+  if (::syscall(SYS_pidfd_send_signal, held.get(), signal, nullptr, 0) == 0) return true;
+  if (errno == ESRCH) return false;
+  return os_error(errno, fmt::format("cannot signal process {}", who.pid));
+}
+
+bool await_end(const identity& who, std::chrono::milliseconds at_most) {
+  const unique_fd held = hold(who);
+  if (!held) return true;
+  pollfd end{held.get(), POLLIN, 0};
+  const auto until = std::chrono::steady_clock::now() + at_most;
+  for (;;) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    const int ready = ::poll(&end, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    if (ready >= 0 || errno != EINTR) return ready > 0;
+  }
+}
+
+result<std::optional<identity>> shim_in(const std::filesystem::path& attempt_dir) {
+  REMORA_TRY(const attempt_remains remains, inspect_attempt(attempt_dir));
+  if (!remains.alive) return std::optional<identity>();
+  REMORA_TRY(const std::string text, read_file(attempt_dir / "lock", 4096));
+  std::optional<identity> who = parse_identity(text);
+  if (!who)
+    return fail(errc::corrupt,
+                fmt::format("{} is held, and does not say by whom: it was being started, or is of "
+                            "another version; end the process that `fuser` names",
+                            to_utf8((attempt_dir / "lock").string())));
+  return who;
+}
+
+result<bool> give_up_attempt(const std::filesystem::path& attempt_dir) {
+  REMORA_TRY(const auto who, shim_in(attempt_dir));
+  if (!who) return false;
+  REMORA_TRY(const bool told, signal_survivor(*who, shim::give_up_signal));
+  if (told) REMORA_CHECK(signal_survivor(*who, SIGCONT));  // it may be stopped itself
+  return told;
+}
+
+std::vector<running_shim> find_shims(std::string_view prefix) {
+  std::vector<running_shim> found;
+  std::error_code failed;
+  std::filesystem::directory_iterator all("/proc", failed);
+  for (; !failed && all != std::filesystem::directory_iterator(); all.increment(failed)) {
+    const std::string name = all->path().filename().string();
+    int pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) continue;
+    const auto before = read_stat(pid);
+    const std::vector<std::string> words = command_line(pid);
+    if (!before || words.size() < 2 || !is_shim_program(words[0])) continue;
+    const auto after = read_stat(pid);  // of one and the same process
+    if (!after || after->start_ticks != before->start_ticks) continue;
+    if (words[1].starts_with(prefix))
+      found.push_back({{pid, after->start_ticks, boot_id()}, words[1], after->parent});
+  }
+  return found;
+}
+
+}  // namespace remora::process

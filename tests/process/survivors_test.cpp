@@ -1,0 +1,120 @@
+// Processes of an earlier orchestrator: known again for certain, or not touched.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+
+#include <remora/process/survivors.hpp>
+
+#include "process/proc.hpp"
+#include "world.hpp"
+
+using namespace remora;
+using namespace remora::testing;
+
+BOOST_AUTO_TEST_SUITE(survivors)
+
+namespace {
+
+/// A child that waits for a signal.
+class sleeper {
+ public:
+  sleeper() : pid_(::fork()) {
+    if (pid_ == 0) {
+      for (;;) ::pause();
+    }
+  }
+  ~sleeper() { end(); }
+  void end() {
+    if (pid_ == 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+  process::identity who() const { return {pid_, process::read_stat(pid_)->start_ticks, boot_id()}; }
+
+ private:
+  pid_t pid_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_process_is_running_stopped_or_gone) {
+  sleeper one;
+  const process::identity who = one.who();
+  BOOST_TEST((process::life_of(who) == process::life::running));
+  BOOST_TEST(process::signal_survivor(who, SIGSTOP).value());
+  siginfo_t info{};
+  BOOST_REQUIRE(::waitid(P_PID, static_cast<id_t>(who.pid), &info, WSTOPPED | WNOWAIT) == 0);
+  BOOST_TEST((process::life_of(who) == process::life::stopped));
+  BOOST_TEST(!process::await_end(who, std::chrono::milliseconds(0)));
+  ::kill(who.pid, SIGKILL);
+  BOOST_TEST(process::await_end(who, std::chrono::seconds(20)));
+  BOOST_TEST((process::life_of(who) == process::life::gone));  // a zombie is nobody
+  one.end();
+  BOOST_TEST((process::life_of(who) == process::life::gone));
+  BOOST_TEST(!process::signal_survivor(who, SIGKILL).value());
+}
+
+BOOST_AUTO_TEST_CASE(P8_X6_another_start_time_or_boot_is_another_process_and_is_not_signalled) {
+  sleeper bystander;
+  const process::identity right = bystander.who();
+  for (const process::identity& wrong :
+       {process::identity{right.pid, right.start_ticks + 1, right.boot},
+        process::identity{right.pid, right.start_ticks, "the boot before this one"},
+        process::identity{right.pid, right.start_ticks, ""},
+        process::identity{0, right.start_ticks, right.boot},
+        process::identity{-1, right.start_ticks, right.boot}}) {
+    BOOST_TEST((process::life_of(wrong) == process::life::gone));
+    BOOST_TEST(!process::signal_survivor(wrong, SIGKILL).value());
+    BOOST_TEST(process::await_end(wrong, std::chrono::milliseconds(0)));
+  }
+  BOOST_TEST((process::life_of(right) == process::life::running));
+}
+
+asio::awaitable<void> gives_up(world& w) {
+  auto spec = w.spec({"daemon", "stay", "hold"});
+  const auto child = co_await w.host->start(spec);
+  story s;
+  co_await follow(**child, s, has_line);
+  const unique_fd daemon = watch(pid_in(s));
+  const auto shim = process::shim_in(spec.attempt_dir);
+  BOOST_REQUIRE(shim.has_value());
+  BOOST_REQUIRE(shim->has_value());
+  BOOST_TEST((*shim)->pid == process::read_stat((*child)->who().pid)->parent);
+  const auto named = process::find_shims(spec.name);
+  BOOST_REQUIRE(named.size() == 1u);
+  BOOST_TEST(named.front().who.pid == (*shim)->pid);
+  BOOST_TEST(named.front().name == spec.name);
+  BOOST_TEST(process::find_shims(spec.name + ".other").empty());
+
+  const auto living = process::give_up_attempt(spec.attempt_dir);
+  BOOST_TEST(living.value());
+  co_await follow(**child, s, is_empty);
+  BOOST_TEST(is_dead(daemon, 5000));
+  BOOST_TEST(!process::give_up_attempt(spec.attempt_dir).value());
+  BOOST_TEST(!process::shim_in(spec.attempt_dir)->has_value());
+}
+BOOST_AUTO_TEST_CASE(P13_a_shim_that_is_given_up_ends_its_tree_as_if_we_had_died) {
+  each_way(gives_up);
+}
+
+BOOST_AUTO_TEST_CASE(P13_a_lock_that_names_somebody_else_leads_to_nobody) {
+  // Held by this process; the text is from a life before, whose number is a bystander's now.
+  world w;
+  sleeper bystander;
+  const auto dir = w.root / "9";
+  std::filesystem::create_directories(dir);
+  const process::identity who = bystander.who();
+  {
+    const auto fd = open_file(dir / "lock", O_RDWR | O_CREAT);
+    BOOST_REQUIRE(::flock(fd->get(), LOCK_EX) == 0);
+    const std::string text = std::to_string(who.pid) + " 1 " + who.boot + "\n";
+    BOOST_REQUIRE(write_all(fd->get(), text).has_value());
+    BOOST_TEST(!process::give_up_attempt(dir).value());
+    BOOST_TEST(process::inspect_attempt(dir).value().alive);
+  }
+  BOOST_TEST((process::life_of(who) == process::life::running));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
