@@ -27,11 +27,13 @@ milliseconds jitter() {
   return milliseconds(std::uniform_int_distribution<int>(2, 25)(random));
 }
 
-/// Calls `attempt` until it says something other than GIT_ELOCKED, for at most a second.
+/// Calls `attempt` until it says something other than GIT_ELOCKED, for at most a second; each time
+/// only if `guard` allows it.
 template <class Attempt>
-int while_locked(Attempt attempt) {
+result<int> while_locked(const std::function<result<void>()>& guard, Attempt attempt) {
   const auto until = steady_clock::now() + lock_patience;
   for (;;) {
+    if (guard) REMORA_CHECK(guard());
     const int code = attempt();
     if (code != GIT_ELOCKED || steady_clock::now() >= until) return code;
     pause_for(jitter());
@@ -164,19 +166,23 @@ result<std::vector<ref_info>> repository::list_refs(const std::string& prefix) c
   return refs;
 }
 
+void repository::guard_refs(std::function<result<void>()> allowed) {
+  impl_->may_change_refs = std::move(allowed);
+}
+
 result<void> repository::swap_ref(const std::string& name, const oid& from, const oid& to) {
   const git_oid old_id = to_git(from);
   const git_oid new_id = to_git(to);
   std::error_code ignored;
   const bool makes_directories =
       !std::filesystem::exists((impl_->common_dir / name).parent_path(), ignored);
-  const int swapped = while_locked([&] {
-    git_reference* raw_ref = nullptr;
-    const int code =
-        git_reference_create_matching(&raw_ref, raw(), name.c_str(), &new_id, 1, &old_id, "remora");
-    git_reference_free(raw_ref);
-    return code;
-  });
+  REMORA_TRY(const int swapped, while_locked(impl_->may_change_refs, [&] {
+               git_reference* raw_ref = nullptr;
+               const int code = git_reference_create_matching(&raw_ref, raw(), name.c_str(),
+                                                              &new_id, 1, &old_id, "remora");
+               git_reference_free(raw_ref);
+               return code;
+             }));
   if (swapped != 0) return swap_failure(*this, swapped, name, from);
   if (makes_directories) return sync_ancestors(impl_->common_dir, name);
   return {};
@@ -208,12 +214,13 @@ result<void> repository::delete_unreadable_ref(const std::string& name) {
 
 result<void> repository::delete_ref(const std::string& name, const oid& from) {
   oid target;
-  const int deleted = while_locked([&] {
-    reference_handle ref;
-    const int got = lookup(raw(), name, target, &ref);
-    if (got != 0 || target.is_zero()) return got;
-    return target == from ? git_reference_delete(ref.get()) : static_cast<int>(GIT_EMODIFIED);
-  });
+  REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, [&] {
+               reference_handle ref;
+               const int got = lookup(raw(), name, target, &ref);
+               if (got != 0 || target.is_zero()) return got;
+               return target == from ? git_reference_delete(ref.get())
+                                     : static_cast<int>(GIT_EMODIFIED);
+             }));
   if (deleted == GIT_ENOTFOUND) {
     git_error_clear();  // somebody else was faster
     return {};

@@ -16,6 +16,7 @@ struct repository_impl {
   std::optional<std::filesystem::path> work_dir;
   std::shared_ptr<unpublished> pending = std::make_shared<unpublished>();
   std::vector<std::string> our_packs;  ///< that were there when they were last looked at, sorted
+  std::function<result<void>()> may_change_refs;  ///< nothing: always
 };
 
 struct repository::impl : repository_impl {

@@ -61,14 +61,21 @@ result<void> remove_parts(const fs::path& common_dir, const fs::path& root) {
 std::vector<std::string> add_arguments(const repository& repo, const fs::path& root,
                                        std::string_view short_branch, const oid& commit) {
   return {
-      "--git-dir",   repo.common_dir().string(),
-      "worktree",    "add",
+      "--git-dir",
+      repo.common_dir().string(),
+      "worktree",
+      "add",
       "--force",  // twice: over the books of a worktree of ours whose directory somebody deleted
-      "--force",     "--no-track",
-      "-b",          std::string(short_branch),
-      "--lock",      "--reason",
-      "remora",      "--",
-      root.string(), commit.hex()};
+      "--force",
+      "--no-track",
+      "-b",
+      std::string(short_branch),
+      "--lock",
+      "--reason",
+      std::string(short_branch),
+      "--",
+      root.string(),
+      commit.hex()};
 }
 
 /// What a failed `git worktree add` left: the branch goes only if this call made it.
@@ -85,6 +92,19 @@ result<worktree> identify(const fs::path& root, const fs::path& git_dir) {
   struct stat st{};
   if (::fstat(fd.get(), &st) != 0) return gone(root, "it cannot be examined");
   return worktree{root, git_dir, st.st_dev, st.st_ino};
+}
+
+/// The branch that a worktree was made for: the reason of its lock, else what is checked out.
+std::string made_for(const fs::path& git_dir) {
+  constexpr std::size_t most = 4 << 10;
+  constexpr std::string_view ours = "remora/", symbolic = "ref: ";
+  const auto dir = open_directory(AT_FDCWD, git_dir.string());
+  if (!dir) return {};
+  const auto reason = read_regular(dir->get(), "locked", most);
+  if (reason && trim(*reason).starts_with(ours)) return fmt::format("{}{}", heads, trim(*reason));
+  const auto head = read_regular(dir->get(), "HEAD", most);
+  if (!head || !head->starts_with(symbolic)) return {};
+  return std::string(trim(std::string_view(*head).substr(symbolic.size())));
 }
 
 /// Removes the plain file `name` in `dir` if it is there; true if it was.
@@ -147,6 +167,45 @@ result<void> check_worktree(const worktree& tree) {
   if (!fs::exists(tree.git_dir / "HEAD", ec))
     return gone(tree.root, "git's entry for it has been removed");
   return {};
+}
+
+std::vector<made_worktree> made_worktrees(const repository& repo) {
+  std::vector<made_worktree> found;
+  const auto entries = list_entries(repo.common_dir());
+  for (const fs::path& root : made_roots(repo.common_dir())) {
+    made_worktree made{.root = root, .git_dir = {}, .branch = {}, .there = false};
+    std::error_code ec;
+    made.there = fs::is_directory(fs::symlink_status(root, ec));
+    if (const auto entry = entries.find(root); entry != entries.end()) {
+      made.git_dir = entry->second;
+      made.branch = made_for(entry->second);
+    }
+    found.push_back(std::move(made));
+  }
+  return found;
+}
+
+std::string worktree_branch(const repository& repo, const fs::path& root) {
+  const auto entry = find_entry(repo.common_dir(), root);
+  return entry ? made_for(*entry) : std::string();
+}
+
+result<std::optional<fs::path>> reclaim_worktree(const repository& repo, const std::string& branch,
+                                                 const fs::path& slots) {
+  const fs::path below = real_root(slots);
+  for (const auto& [root, entry] : list_entries(repo.common_dir())) {
+    std::error_code ec;
+    if (root.parent_path() != below || !fs::exists(root / ".git", ec) || made_for(entry) != branch)
+      continue;
+    REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
+    if (!was_made(repo.common_dir(), root)) REMORA_CHECK(note_made(repo.common_dir(), root));
+    return std::optional(root);
+  }
+  return std::optional<fs::path>();
+}
+
+bool is_made_worktree(const repository& repo, const fs::path& root) {
+  return was_made(repo.common_dir(), root);
 }
 
 result<void> remove_worktree(const repository& repo, const fs::path& where) {

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <remora/core/text.hpp>
 
@@ -56,20 +57,27 @@ fs::path real_root(const fs::path& root) {
   return ec ? trimmed : parent / trimmed.filename();
 }
 
-std::optional<fs::path> find_entry(const fs::path& common_dir, const fs::path& root) {
-  const fs::path wanted = real_root(root) / ".git";
+std::map<fs::path, fs::path> list_entries(const fs::path& common_dir) {
+  std::map<fs::path, fs::path> by_root;
   const auto entries = open_file(common_dir / "worktrees", O_RDONLY | O_DIRECTORY);
   name_list names;
-  if (!entries || !names.read(entries->get())) return std::nullopt;
+  if (!entries || !names.read(entries->get())) return by_root;
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::string name(names.name(i));
     const auto text = read_regular(entries->get(), name + "/gitdir", most_gitfile);
     if (!text) continue;
     const fs::path entry = common_dir / "worktrees" / name;
     // Relative with `worktree.useRelativePaths` (git 2.48).
-    if ((entry / std::string(trim(*text))).lexically_normal() == wanted) return entry;
+    by_root.emplace((entry / std::string(trim(*text))).lexically_normal().parent_path(), entry);
   }
-  return std::nullopt;
+  return by_root;
+}
+
+std::optional<fs::path> find_entry(const fs::path& common_dir, const fs::path& root) {
+  const auto entries = list_entries(common_dir);
+  const auto found = entries.find(real_root(root));
+  if (found == entries.end()) return std::nullopt;
+  return found->second;
 }
 
 result<fs::path> read_gitfile(int root_fd, const fs::path& root) {
@@ -85,6 +93,20 @@ result<void> note_made(const fs::path& common_dir, const fs::path& root) {
   const fs::path note = note_path(common_dir, root);
   REMORA_CHECK(make_directories(note.parent_path(), 0700));
   return write_file_durably(note, real_root(root).string() + "\n");
+}
+
+std::vector<fs::path> made_roots(const fs::path& common_dir) {
+  std::vector<fs::path> roots;
+  std::error_code ec;
+  for (const auto& note : fs::directory_iterator(common_dir / "remora" / "worktrees", ec)) {
+    const auto text = read_file(note.path(), most_gitfile);
+    if (!text) continue;
+    fs::path root(std::string(trim(*text)));
+    // What a crash left beside a note is no note.
+    if (note.path() == note_path(common_dir, root)) roots.push_back(std::move(root));
+  }
+  std::sort(roots.begin(), roots.end());
+  return roots;
 }
 
 bool was_made(const fs::path& common_dir, const fs::path& root) {

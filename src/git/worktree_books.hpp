@@ -3,10 +3,12 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <remora/core/posix.hpp>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 namespace remora::git {
 
@@ -17,7 +19,10 @@ result<unique_fd> lock_worktrees(const std::filesystem::path& common_dir, std::s
 /// `root` as git writes it: absolute, without symbolic links above it.
 std::filesystem::path real_root(const std::filesystem::path& root);
 
-/// `<common dir>/worktrees/<id>` of the worktree at `root`, or nothing.
+/// Every worktree that git has an entry for: its root, and `<common dir>/worktrees/<id>`.
+std::map<std::filesystem::path, std::filesystem::path> list_entries(
+    const std::filesystem::path& common_dir);
+/// That of the worktree at `root`, or nothing.
 std::optional<std::filesystem::path> find_entry(const std::filesystem::path& common_dir,
                                                 const std::filesystem::path& root);
 
@@ -27,6 +32,8 @@ result<std::filesystem::path> read_gitfile(int root_fd, const std::filesystem::p
 
 /// Ours: that remora made `root`. Kept outside git's entry, which an agent's git can remove.
 result<void> note_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
+/// The roots of all of them.
+std::vector<std::filesystem::path> made_roots(const std::filesystem::path& common_dir);
 bool was_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
 result<void> forget_made(const std::filesystem::path& common_dir,
                          const std::filesystem::path& root);

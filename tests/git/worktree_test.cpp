@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(G9_a_worktree_is_a_clean_checkout_on_its_own_branch_locked_
   BOOST_TEST(read_bytes(root / "dir/g") == "y");
   BOOST_TEST(files.git_in(root, "symbolic-ref HEAD") == branch);
   BOOST_TEST(files.git_in(root, "status --porcelain") == "");
-  BOOST_TEST(read_bytes(tree.git_dir / "locked") == "remora\n");
+  BOOST_TEST(read_bytes(tree.git_dir / "locked") == "remora/run/task\n");
   BOOST_TEST(check_worktree(tree).has_value());
   struct stat st{};
   BOOST_REQUIRE(::stat((files.path() / ".git/remora").c_str(), &st) == 0);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <remora/git/oid.hpp>
@@ -123,6 +124,8 @@ class repository {
   result<void> delete_unreadable_ref(const std::string& name);
   /// Deletes `name` if it is `from`. Absent already: success. Errors: as `swap_ref`.
   result<void> delete_ref(const std::string& name, const oid& from);
+  /// From now on every try to change a ref asks first; its error is then that of the change.
+  void guard_refs(std::function<result<void>()> allowed);
 
   git_repository* raw() const noexcept;  ///< for this room only
   git_odb* odb() const noexcept;         ///< for this room only

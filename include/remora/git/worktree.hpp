@@ -16,7 +16,8 @@ struct worktree {
   ino_t inode = 0;
 };
 
-/// What `git worktree add --no-track -b BRANCH root commit` gives, then locked against pruning.
+/// What `git worktree add --no-track -b BRANCH root commit` gives, locked against pruning (G9: its
+/// file system may be away for a while) with the branch as the reason.
 /// Half-made branch and directory are removed on failure.
 /// Errors: errc::repository with git's own words, errc::timed_out.
 result<worktree> add_worktree(const repository& repo, const std::filesystem::path& root,
@@ -25,6 +26,26 @@ result<worktree> add_worktree(const repository& repo, const std::filesystem::pat
 /// The worktree at `root`, if git's bookkeeping and the directory still agree.
 /// Errors: errc::vanished.
 result<worktree> open_worktree(const repository& repo, const std::filesystem::path& root);
+
+/// A worktree that remora made and has not removed, as its notes and git's books say.
+struct made_worktree {
+  std::filesystem::path root;
+  std::filesystem::path git_dir;  ///< empty: git has no entry for it
+  std::string branch;  ///< that it was made for, `refs/heads/…`; empty: nothing says it any more
+  bool there = false;  ///< the directory is
+};
+std::vector<made_worktree> made_worktrees(const repository& repo);
+/// The branch that the worktree at `root` was made for, `refs/heads/…`; empty: nothing says it.
+/// Touches no object and no ref; thread: any.
+std::string worktree_branch(const repository& repo, const std::filesystem::path& root);
+/// Whether it is one of them: another clone of the repository has others.
+bool is_made_worktree(const repository& repo, const std::filesystem::path& root);
+
+/// The worktree directly below `slots` that was made for `branch`; noted as ours again, where
+/// somebody removed the notes. Nothing: there is none. Errors: errno.
+result<std::optional<std::filesystem::path>> reclaim_worktree(const repository& repo,
+                                                              const std::string& branch,
+                                                              const std::filesystem::path& slots);
 
 /// errc::vanished unless `root` is still the directory that was opened, not empty of its `.git`,
 /// and its `.git` still points at `git_dir`.
