@@ -92,6 +92,14 @@ result<void> make_directories(const std::filesystem::path& dir, mode_t mode) {
   return make_directories(dir, mode);
 }
 
+const std::string& host_name() {
+  static const std::string known = [] {
+    char name[256] = {};
+    return std::string(::gethostname(name, sizeof name - 1) == 0 ? name : "unknown");
+  }();
+  return known;
+}
+
 const std::string& boot_id() {
   static const std::string id = [] {
     auto text = read_file("/proc/sys/kernel/random/boot_id", 128);

@@ -5,7 +5,7 @@
 #include <ostream>
 #include <remora/core/text.hpp>
 #include <remora/core/units.hpp>
-#include <remora/run/layout.hpp>
+#include <remora/run/leftovers.hpp>
 #include <remora/run/retire.hpp>
 
 #include "front/render.hpp"
@@ -89,6 +89,7 @@ result<int> drop_command(session& s, const std::vector<std::string>& selectors, 
       continue;
     }
     for (const run::task_fold* task : tasks_of(g)) {
+      REMORA_CHECK(run::cancel_task(repo, g.view, *task, g.lock ? &*g.lock : nullptr));
       REMORA_CHECK(run::drop_task(repo, g.view, *task));
       s.out << fmt::format("dropped {}/{}\n", g.view.id.str(), task->id);
     }
@@ -99,31 +100,15 @@ result<int> drop_command(session& s, const std::vector<std::string>& selectors, 
 
 namespace {
 
-void say_pruned(session& s, const run_id& id, const char* done, const std::string& why) {
+void say_pruned(session& s, const std::string& what, const char* done, const std::string& why) {
   if (s.json)
     s.out << json::object{{"schema", "remora.prune/1"},
-                          {"run", id.str()},
+                          {"run", what},
                           {"action", done},
                           {"why", why}}
           << '\n';
   else
-    s.out << fmt::format("{}  {}{}{}\n", id.str(), done, why.empty() ? "" : ": ", why);
-}
-
-/// Directories of runs that have ended, or never began: a crash between the journal's removal and
-/// theirs leaves them. No journal is in them, so nothing can be resumed from them.
-std::vector<run_id> stale_directories(const git::repository& repo) {
-  std::vector<run_id> stale;
-  std::error_code ec;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(repo.common_dir() / "remora" / "runs", ec)) {
-    const auto id = run_id::parse(entry.path().filename().string());
-    if (!id) continue;
-    const run::run_layout layout(repo.common_dir(), *id);
-    if (!std::filesystem::exists(layout.journal()) && !run::is_live(layout)) stale.push_back(*id);
-  }
-  std::ranges::sort(stale);
-  return stale;
+    s.out << fmt::format("{}  {}{}{}\n", printable(what), done, why.empty() ? "" : ": ", why);
 }
 
 }  // namespace
@@ -144,24 +129,25 @@ result<int> prune_command(session& s, const prune_options& o) {
   for (const run_id& id : ids) {
     const auto view = run::load_run(repo, id);
     if (!view) {  // one damaged run does not keep the others
-      say_pruned(s, id, "kept", view.error().what);
+      say_pruned(s, id.str(), "kept", view.error().what);
       continue;
     }
     REMORA_TRY(const std::string kept, why_kept(repo, *view));
     if (kept.empty() && o.yes) REMORA_CHECK(run::remove_run(repo, *view));
-    say_pruned(s, id, kept.empty() ? done : "kept", kept);
+    say_pruned(s, id.str(), kept.empty() ? done : "kept", kept);
   }
-  const std::vector<run_id> stale = o.run.empty() ? stale_directories(repo) : std::vector<run_id>();
-  for (const run_id& id : stale) {
+  std::vector<run::leftover> stale;
+  if (o.run.empty()) stale = run::find_leftovers(repo, run::thoroughness::certain);
+  for (const run::leftover& l : stale) {
     if (o.yes) {
-      std::error_code ec;
-      std::filesystem::remove_all(run::run_layout(repo.common_dir(), id).root, ec);
-      if (ec) {
-        say_pruned(s, id, "kept", "its directory cannot be removed: " + ec.message());
+      const auto removed = l.remove(repo);
+      if (!removed) {
+        say_pruned(s, l.subject, "kept", removed.error().what);
         continue;
       }
+      if (!*removed) continue;
     }
-    say_pruned(s, id, done, "a directory without a journal");
+    say_pruned(s, l.subject, done, l.text);
   }
   if (o.yes) run::release_packs(repo);
   if (!o.yes && !s.json && ids.size() + stale.size() > 0)

@@ -6,11 +6,13 @@
 #include <istream>
 #include <iterator>
 #include <ostream>
+#include <remora/core/text.hpp>
 #include <remora/core/units.hpp>
 #include <remora/front/commands.hpp>
 #include <remora/front/printer.hpp>
 #include <remora/io/signals.hpp>
-#include <remora/run/layout.hpp>
+#include <remora/run/leftovers.hpp>
+#include <remora/run/rebuild.hpp>
 #include <remora/run/view.hpp>
 
 #include "front/render.hpp"
@@ -146,14 +148,22 @@ result<int> run_command(session& s, const run_options& o) {
 result<int> resume_command(session& s, const resume_options& o) {
   REMORA_TRY(git::repository repo, git::repository::discover(s.directory));
   REMORA_TRY(const run_id id, run::find_run(repo, o.run));
-  REMORA_TRY(const run::run_view view, run::load_run(repo, id));
-  if (!view.local && view.state() == "succeeded") {
-    run::sweep_runs(repo);  // it may have died while it removed its directory
-    s.err << fmt::format(
-        "remora: run {} has ended and every task has succeeded; there is nothing to "
-        "resume\n",
-        id.str());
-    return 0;
+  const run::run_trace trace = run::trace_of(repo, id);
+  if (trace == run::run_trace::lost) {
+    REMORA_TRY(const auto remarks, run::rebuild_journal(repo, id));
+    for (const std::string& text : remarks)
+      s.err << fmt::format("remora: notice: {}\n", printable(text));
+  }
+  if (trace == run::run_trace::over) {
+    REMORA_TRY(const run::run_view view, run::load_run(repo, id));
+    if (view.state() == "succeeded") {
+      run::sweep_leftovers(repo);  // it may have died while it removed its directory
+      s.err << fmt::format(
+          "remora: run {} has ended and every task has succeeded; there is nothing to "
+          "resume\n",
+          id.str());
+      return 0;
+    }
   }
   return drive(s, repo, [&id](run::engine& e) { return e.resume(id); });
 }

@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <boost/json.hpp>
 #include <remora/core/posix.hpp>
 #include <remora/supervise/scheduler.hpp>
@@ -10,11 +8,6 @@ namespace remora::run {
 namespace asio = boost::asio;
 namespace json = boost::json;
 namespace {
-
-std::string host_name() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
-}
 
 json::object ids_json(const std::map<std::string, git::oid>& ids) {
   json::object o;
@@ -53,7 +46,7 @@ result<void> engine::impl::open(const run_id& id, plan what) {
   context.reset(new run_context{.loop = loop,
                                 .time = on.time,
                                 .timers = on.timers,
-                                .host = on.host,
+                                .host = starts,
                                 .store = on.store,
                                 .id = id,
                                 .what = std::move(what),

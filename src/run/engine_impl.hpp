@@ -7,6 +7,7 @@
 #include <remora/io/task_group.hpp>
 #include <remora/run/engine.hpp>
 
+#include "run/guarded_host.hpp"
 #include "run/task_runner.hpp"
 
 namespace remora::run {
@@ -21,7 +22,11 @@ struct machine {
 
 struct engine::impl {
   impl(boost::asio::any_io_executor executor, seams s, observer o)
-      : loop(std::move(executor)), on(std::move(s)), observe(std::move(o)), inbox(loop) {}
+      : loop(std::move(executor)),
+        on(std::move(s)),
+        starts(on.host, on.store),
+        observe(std::move(o)),
+        inbox(loop) {}
 
   struct task_over {
     std::size_t index;
@@ -51,6 +56,7 @@ struct engine::impl {
   std::unique_ptr<machine> own;
   boost::asio::any_io_executor loop;
   seams on;
+  guarded_host starts;  ///< `on.host`, while the run is ours
   observer observe;
   io::inbox<message> inbox;
 

@@ -119,6 +119,14 @@ const std::unordered_map<std::string_view, handler>& handlers() {
   return table;
 }
 
+/// None where the record is not as ours are: whoever needs the plan reads it with its own errors.
+json::array planned_tasks(const json::object& started) {
+  const json::value* plan = started.if_contains("plan");
+  const json::value* tasks =
+      plan && plan->is_object() ? plan->get_object().if_contains("tasks") : nullptr;
+  return tasks && tasks->is_array() ? tasks->get_array() : json::array();
+}
+
 }  // namespace
 
 bool task_fold::is_done() const {
@@ -145,8 +153,9 @@ void run_fold::apply(const record& r) {
     run = json_text(r.payload, "run");
     started = r.payload;
     started_at = r.t;
-    for (const json::value& t : r.payload.at("plan").as_object().at("tasks").as_array()) {
-      order.push_back(json_text(t.as_object(), "id"));
+    for (const json::value& t : planned_tasks(r.payload)) {
+      if (!t.is_object()) continue;
+      order.push_back(json_text(t.get_object(), "id"));
       tasks[order.back()].id = order.back();
       tasks[order.back()].since = r.t;
     }

@@ -9,6 +9,7 @@
 #include <remora/core/posix.hpp>
 #include <remora/git/packs.hpp>
 #include <remora/io/run_on.hpp>
+#include <remora/run/leftovers.hpp>
 #include <remora/run/retire.hpp>
 
 #include "run/recover.hpp"
@@ -119,12 +120,19 @@ auto git_task_store::make_slot(slot_request request, std::stop_token stop) -> aw
 }
 
 auto git_task_store::remove_slot(fs::path root) -> awaited<void> {
+  if (!is_ours(root)) co_return result<void>();
   co_return co_await io::run_on(worker_->pool, run::remove_slot, worker_, std::move(root));
+}
+
+/// Somebody may have removed a slot of ours, and another task has got its number.
+bool git_task_store::is_ours(const fs::path& slot) const {
+  const std::string made_for = git::worktree_branch(worker_->repo, slot);
+  return made_for.empty() || made_for == checkpoint::task_branch(run_.id, task_.id);
 }
 
 bool git_task_store::slot_exists(const fs::path& root) const {
   std::error_code ec;
-  return fs::exists(root, ec);
+  return fs::exists(root, ec) && is_ours(root);
 }
 
 auto git_task_store::take_checkpoint(save_request request, std::stop_token stop)
@@ -178,7 +186,11 @@ auto git_task_store::read_attempt(std::string name) -> awaited<attempt_files> {
 }
 
 result<process::attempt_remains> git_task_store::inspect_attempt(const std::string& name) {
-  return process::inspect_attempt(run_.layout.attempt(name));
+  const fs::path dir = run_.layout.attempt(name);
+  // The orchestrator that started it may be stopped, and does not die; then its shim has to be
+  // told.
+  (void)process::give_up_attempt(dir);
+  return process::inspect_attempt(dir);
 }
 
 std::string git_task_store::notes(std::size_t limit) {
@@ -204,7 +216,7 @@ result<journal_contents> git_run_store::read_journal(const run_id& run) {
 }
 
 void git_run_store::sweep() {
-  sweep_runs(repo_);
+  sweep_leftovers(repo_);
 }
 
 result<void> git_run_store::open(const run_id& run, const plan& p) {
@@ -241,7 +253,7 @@ result<void> git_run_store::sync_objects() {
 }
 
 result<std::vector<std::string>> git_run_store::remove_ref_locks() {
-  return run::remove_ref_locks(repo_.common_dir(), run_->id);
+  return run::remove_ref_locks(repo_.common_dir(), run_->id, run_->lock);
 }
 
 result<std::unique_ptr<journal_file>> git_run_store::open_journal(std::uint64_t valid_bytes) {

@@ -56,6 +56,8 @@ class git_task_store final : public task_store {
   std::string result_text(std::size_t limit) override;
 
  private:
+  bool is_ours(const std::filesystem::path& slot) const;
+
   const git_run& run_;
   const task_plan& task_;
   shared_worker& shared_;

@@ -1,10 +1,15 @@
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
-#include <charconv>
+#include <cerrno>
 #include <optional>
 #include <remora/core/crc32c.hpp>
+#include <remora/core/json_fields.hpp>
 #include <remora/core/posix.hpp>
+#include <remora/core/text.hpp>
 #include <remora/run/journal.hpp>
 
 namespace remora::run {
@@ -12,6 +17,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::string_view crc_key = ",\"crc\":\"";
+constexpr std::size_t head_piece = 64 << 10;
 constexpr std::size_t crc_tail = crc_key.size() + 8 + 2;  // the digits, `"}`
 
 struct checked_line {
@@ -31,22 +37,57 @@ std::optional<checked_line> check(std::string_view line) {
   json::value value = json::parse(line, ec);
   if (ec || !value.is_object()) return std::nullopt;
   json::object& o = value.get_object();
-  const auto number = [&](std::string_view key) {
-    const json::value* v = o.if_contains(key);
-    return v && v->is_number() ? v->to_number<sequence>(ec) : 0;
-  };
-  const auto text = [&](std::string_view key) {
-    const json::value* v = o.if_contains(key);
-    return v && v->is_string() ? std::string(v->get_string()) : std::string();
-  };
-  checked_line c{{number("seq"), text("t"), text("type"), {}}, number("synced")};
+  checked_line c{{json_integer<sequence>(o, "seq"), json_text(o, "t"), json_text(o, "type"), {}},
+                 json_integer<sequence>(o, "synced")};
   for (const std::string_view key : {"seq", "t", "mono_ns", "boot", "type", "synced", "crc"})
     o.erase(key);
   c.what.payload = std::move(o);
   return c;
 }
 
+/// The frame of a line stays what it is in every version, so that this can always be told.
+result<void> check_version(const record& first, const std::string& name) {
+  const std::string schema = json_text(first.payload, "schema");
+  if (first.type != "run_started" || schema == run_schema) return {};
+  return fail(
+      errc::unsupported,
+      fmt::format("{} was written by another version of remora ({}), and this one reads {}: "
+                  "use the remora that began the run. Nothing was touched",
+                  name, printable(schema), run_schema));
+}
+
+error damaged(const std::string& name, std::size_t line, const std::string& why) {
+  return fail(errc::corrupt, fmt::format("{}:{}: this record is damaged{}; restore the file, or "
+                                         "let 'remora doctor --fix' build it anew from git",
+                                         name, line, why));
+}
+
 }  // namespace
+
+result<std::optional<record>> read_journal_head(const std::filesystem::path& path) {
+  const auto fd = open_file(path, O_RDONLY);
+  if (!fd && fd.error().is_errno(ENOENT))
+    return fail(errc::no_match, fmt::format("{} is not there", path.string()));
+  if (!fd) return fd.error();
+  std::string text;
+  for (std::size_t end = text.npos; end == text.npos;) {
+    const std::size_t before = text.size();
+    text.resize(before + head_piece);
+    const ssize_t n =
+        ::pread(fd->get(), text.data() + before, head_piece, static_cast<off_t>(before));
+    if (n < 0 && errno != EINTR)
+      return os_error(errno, fmt::format("cannot read {}", path.string()));
+    text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    end = text.find('\n', before);
+    if (end != text.npos) text.resize(end);
+    if (n == 0) return std::optional<record>();
+  }
+  auto first = check(text);
+  if (!first && text.find('\0') != text.npos) return std::optional<record>();  // a power cut
+  if (!first || first->what.seq != 1) return damaged(path.string(), 1, "");
+  REMORA_CHECK(check_version(first->what, path.string()));
+  return std::optional(std::move(first->what));
+}
 
 result<journal_contents> read_journal(const std::filesystem::path& path) {
   auto bytes = read_file(path);
@@ -69,6 +110,7 @@ result<journal_contents> parse_journal(std::string_view rest, const std::string&
     auto good = end == std::string_view::npos ? std::nullopt : check(line);
     const sequence expected = contents.records.empty() ? 1 : contents.records.back().seq + 1;
     if (first_bad == 0 && good && good->what.seq == expected) {
+      if (expected == 1) REMORA_CHECK(check_version(good->what, name));
       contents.valid_bytes += taken;
       contents.records.push_back(std::move(good->what));
       continue;
@@ -79,11 +121,9 @@ result<journal_contents> parse_journal(std::string_view rest, const std::string&
     }
     contents.dropped_bytes += taken;
     if (good && good->synced >= lost)
-      return fail(errc::corrupt,
-                  fmt::format("{}:{}: this record is damaged, and it had been acknowledged (record "
-                              "{} says so); restore the "
-                              "file, or start over from the checkpoints with 'remora rerun'",
-                              name, first_bad, good->what.seq));
+      return damaged(
+          name, first_bad,
+          fmt::format(", and it had been acknowledged (record {} says so)", good->what.seq));
   }
   return contents;
 }

@@ -1,12 +1,16 @@
 #include <fmt/format.h>
 
+#include <boost/json.hpp>
 #include <filesystem>
+#include <remora/core/clock.hpp>
+#include <remora/core/posix.hpp>
 #include <remora/git/packs.hpp>
 #include <remora/git/worktree.hpp>
-#include <remora/run/layout.hpp>
 #include <remora/run/retire.hpp>
+#include <remora/run/run_lock.hpp>
 
 namespace remora::run {
+namespace json = boost::json;
 namespace {
 
 result<void> delete_ref(git::repository& repo, const std::string& name) {
@@ -52,13 +56,52 @@ result<std::string> unmerged_work(const git::repository& repo, const run_view& v
   return std::string();
 }
 
+namespace {
+
+/// After what the journal holds, as its owner's next life would.
+result<void> append_offline(const run_layout& layout, std::string type, json::object payload) {
+  REMORA_TRY(const journal_contents contents, read_journal(layout.journal()));
+  REMORA_TRY(const auto file, open_journal_file(layout.journal(), contents.valid_bytes));
+  const sequence last = contents.records.empty() ? 0 : contents.records.back().seq;
+  const record r{last + 1, iso8601(machine_clock().wall()), std::move(type), std::move(payload)};
+  REMORA_CHECK(file->append(journal_line(r, 0, boot_id(), last)));
+  return file->sync();
+}
+
+}  // namespace
+
+result<void> cancel_task(git::repository& repo, const run_view& view, const task_fold& task,
+                         const run_lock* lock) {
+  if (task.is_done()) return {};
+  REMORA_TRY(const task_id id, task_id::parse(task.id));
+  const json::object payload{
+      {"task", task.id},
+      {"outcome", "cancelled"},
+      {"verdict", "cancelled"},
+      {"attempts", task.attempts.empty() ? 0u : task.attempts.back().number.value()},
+      {"branch", checkpoint::task_branch(view.id, id)},
+      {"base", task.base.hex()},
+      {"commit", nullptr},
+      {"why", "it was dropped"}};
+  if (view.local)  // the run's end records it
+    return append_offline(run_layout(repo.common_dir(), view.id), "task_ended", payload);
+  git::object_writer objects(repo);
+  run_record_writer record(repo, objects, view.id, lock);
+  REMORA_CHECK(record.open());
+  return record.task_ended(id, payload, std::nullopt, std::nullopt);
+}
+
 result<void> drop_task(git::repository& repo, const run_view& view, const task_fold& task) {
   REMORA_TRY(const task_id id, task_id::parse(task.id));
-  if (!task.slot.empty() && std::filesystem::exists(task.slot))
-    REMORA_CHECK(git::remove_worktree(repo, task.slot));
+  // The path may be another clone's, or lent to another task since.
+  const std::string branch = checkpoint::task_branch(view.id, id);
+  if (!task.slot.empty() && git::is_made_worktree(repo, task.slot)) {
+    const std::string made_for = git::worktree_branch(repo, task.slot);
+    if (made_for.empty() || made_for == branch) REMORA_CHECK(git::remove_worktree(repo, task.slot));
+  }
   REMORA_CHECK(delete_ref(repo, checkpoint::wip_ref(view.id, id)));
   REMORA_CHECK(delete_ref(repo, checkpoint::wip_branch(view.id, id)));
-  return delete_ref(repo, checkpoint::task_branch(view.id, id));
+  return delete_ref(repo, branch);
 }
 
 result<void> remove_run(git::repository& repo, const run_view& view) {

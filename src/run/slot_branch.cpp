@@ -41,7 +41,10 @@ result<std::string> keep_aside(git::repository& repo, const std::string& prefix,
 }
 
 result<std::string> free_branch(git::repository& repo, const slot_request& r) {
-  if (!r.discard.empty()) REMORA_CHECK(git::remove_worktree(repo, r.discard));
+  // Its number may be another task's by now.
+  const std::string discarded = r.discard.empty() ? "" : git::worktree_branch(repo, r.discard);
+  if (!r.discard.empty() && (discarded.empty() || discarded == r.branch))
+    REMORA_CHECK(git::remove_worktree(repo, r.discard));
   if (repo.head_ref() == r.branch)
     return fail(errc::repository,
                 fmt::format("{} is checked out in your repository: 'git switch --detach' lets the "

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <random>
 #include <remora/core/json_fields.hpp>
-#include <remora/run/layout.hpp>
+#include <remora/run/run_lock.hpp>
 #include <remora/run/view.hpp>
 #include <set>
 
@@ -41,8 +41,8 @@ result<std::vector<run_id>> all_runs(const git::repository& repo) {
     auto id = run_id::parse(entry.path().filename().string());
     if (!id || ids.contains(*id)) continue;
     // One that was killed before its first record was durable has never been announced.
-    const auto log = read_journal(entry.path() / "journal.jsonl");
-    const bool never_began = log ? log->records.empty() : log.error().is(errc::no_match);
+    const auto head = read_journal_head(entry.path() / "journal.jsonl");
+    const bool never_began = head ? !*head : head.error().is(errc::no_match);
     if (!never_began) ids.insert(std::move(*id));
   }
   return std::vector<run_id>(ids.begin(), ids.end());

@@ -58,6 +58,9 @@ result<void> sync_directory(const std::filesystem::path& dir);
 /// `mkdir -p` with `mode` for what is new, each new directory's parent synced.
 result<void> make_directories(const std::filesystem::path& dir, mode_t mode = 0700);
 
+/// Of this machine; `unknown` where the kernel does not say.
+const std::string& host_name();
+
 /// A kernel-wide identity of this boot; empty where /proc is not there.
 const std::string& boot_id();
 

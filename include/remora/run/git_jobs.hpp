@@ -8,8 +8,8 @@
 #include <remora/checkpoint/store.hpp>
 #include <remora/git/diff.hpp>
 #include <remora/git/result_tree.hpp>
-#include <remora/run/layout.hpp>
 #include <remora/run/plan.hpp>
+#include <remora/run/run_lock.hpp>
 #include <string>
 #include <vector>
 
@@ -20,7 +20,9 @@ struct git_worker {
   /// `held`: the run's lock, looked at before every change of a ref; nothing: nobody may contest
   /// it.
   explicit git_worker(git::repository opened, const run_lock* held = nullptr)
-      : repo(std::move(opened)), objects(repo), lock(held) {}
+      : repo(std::move(opened)), objects(repo), lock(held) {
+    if (held) repo.guard_refs([held] { return held->check(); });
+  }
   /// Errors: errc::held, once the run is another orchestrator's.
   result<void> check_lock() const { return lock ? lock->check() : result<void>(); }
 

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <remora/core/clock.hpp>
 #include <remora/core/posix.hpp>
 #include <remora/core/result.hpp>
@@ -87,6 +88,9 @@ class journal {
   std::shared_ptr<impl> impl_;
 };
 
+/// What a journal begins with: `schema` of `run_started`. A reader refuses another one.
+inline constexpr std::string_view run_schema = "remora.run/1";
+
 struct journal_contents {
   std::vector<record> records;
   std::uint64_t valid_bytes = 0;
@@ -94,8 +98,12 @@ struct journal_contents {
 };
 
 /// A bad stretch is a tail, and dropped, unless a later good record says that it had been synced:
-/// then it is refused with the line's number. Errors: errc::corrupt, errc::no_match (no such file).
+/// then it is refused with the line's number. Errors: errc::corrupt; errc::unsupported (of a newer
+/// version, which is not read further); errc::no_match (no such file).
 result<journal_contents> read_journal(const std::filesystem::path& path);
+/// The first record alone; nothing where no whole line was ever written: such a run never began.
+/// Errors: as `read_journal`.
+result<std::optional<record>> read_journal_head(const std::filesystem::path& path);
 /// The same for bytes that are at hand; `name` is for messages.
 result<journal_contents> parse_journal(std::string_view bytes, const std::string& name);
 

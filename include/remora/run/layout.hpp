@@ -28,38 +28,9 @@ struct run_layout {
   }
 };
 
-/// Held for a run's life; a second orchestrator cannot take it. Released by the kernel when we die.
-class run_lock {
- public:
-  /// Errors: errc::held, naming the holder (pid, since when, which command ends it).
-  static result<run_lock> take(const run_layout& layout);
-  /// True while the file that we hold is still the one at its path.
-  bool still_ours() const;
-  /// The same as a result. Thread: any. Errors: errc::held, saying that nothing was touched.
-  result<void> check() const;
-
- private:
-  run_lock(unique_fd fd, std::filesystem::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
-  unique_fd fd_;
-  std::filesystem::path path_;
-};
-
-/// True if some process holds the run's lock.
-bool is_live(const run_layout& layout);
-
 /// `$XDG_STATE_HOME/remora/<repository>/slots`, or `dir` if the plan names one.
 /// Errors: errc::environment (no HOME), errc::usage (inside the repository).
 result<std::filesystem::path> slots_root(const git::repository& repo, const std::string& dir);
-
-/// Removes what runs of this repository left in `runs/` that neither go on nor ended here: a run
-/// killed before its first record was durable, or while its directory was being removed. Returns
-/// the names of what it removed; best effort.
-std::vector<std::string> sweep_runs(const git::repository& repo);
-
-/// Removes the `.lock` files of git refs that a dead orchestrator of this run left (G1). Only while
-/// its lock is held, and nothing of ours runs. Returns what it removed.
-result<std::vector<std::string>> remove_ref_locks(const std::filesystem::path& common_dir,
-                                                  const run_id& run);
 
 /// Keeps `sweep_slots` out while a slot is reserved and not yet filled. Errors: errno.
 result<unique_fd> hold_slots(const std::filesystem::path& root);

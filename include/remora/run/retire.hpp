@@ -3,6 +3,7 @@
 // repository.
 #pragma once
 
+#include <remora/run/run_lock.hpp>
 #include <remora/run/view.hpp>
 
 namespace remora::run {
@@ -14,6 +15,12 @@ result<bool> is_merged(const git::repository& repo, const git::oid& commit);
 /// nothing.
 result<std::string> unmerged_work(const git::repository& repo, const run_view& view,
                                   const task_fold& task);
+
+/// Before an open task is dropped: its journal, or where that is not here its record, says that it
+/// was cancelled, durably, so that no later `resume` takes it up. A task that is done: nothing.
+/// `lock`: the run's, held by the caller; nothing where the run has no journal.
+result<void> cancel_task(git::repository& repo, const run_view& view, const task_fold& task,
+                         const run_lock* lock);
 
 /// Deletes a task's worktree, its branch and its checkpoint. Idempotent.
 result<void> drop_task(git::repository& repo, const run_view& view, const task_fold& task);

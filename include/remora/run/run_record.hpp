@@ -7,14 +7,13 @@
 #include <boost/json/object.hpp>
 #include <map>
 #include <remora/checkpoint/store.hpp>
-#include <remora/run/layout.hpp>
+#include <remora/run/journal.hpp>
 #include <remora/run/plan.hpp>
+#include <remora/run/run_lock.hpp>
 #include <string>
 #include <vector>
 
 namespace remora::run {
-
-inline constexpr std::string_view run_schema = "remora.run/1";
 
 /// Writes the commits of one run. The caller serialises its calls.
 class run_record_writer {

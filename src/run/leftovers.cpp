@@ -1,0 +1,225 @@
+#include <remora/run/leftovers.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <remora/run/retire.hpp>
+
+namespace remora::run {
+namespace fs = std::filesystem;
+namespace {
+
+/// Whoever changes a ref without its run's lock (drop, prune, a rerun that succeeded, the user's
+/// git) holds the ref's for milliseconds.
+constexpr std::chrono::minutes longest_ref_change{1};
+
+/// The run that a path below `refs/` belongs to.
+std::optional<run_id> run_of(const fs::path& ref) {
+  for (const fs::path& part : ref)
+    if (auto id = run_id::parse(part.stem() == part ? part.string() : part.stem().string()))
+      return std::move(*id);
+  return std::nullopt;
+}
+
+/// The `.lock` files below the directories of our refs, relative to the common directory.
+std::vector<fs::path> ref_locks(const fs::path& common_dir) {
+  std::vector<fs::path> locks;
+  for (const char* top : {"refs/remora", "refs/heads/remora", "refs/heads/remora-wip"}) {
+    std::error_code ec;
+    fs::recursive_directory_iterator at(common_dir / top, ec);
+    for (; !ec && at != fs::recursive_directory_iterator(); at.increment(ec))
+      if (at->path().extension() == ".lock")
+        locks.push_back(at->path().lexically_relative(common_dir));
+  }
+  std::ranges::sort(locks);
+  return locks;
+}
+
+result<bool> unlink_lock(const fs::path& lock) {
+  if (::unlink(lock.c_str()) == 0) return true;
+  if (errno == ENOENT) return false;
+  return os_error(errno, "cannot remove the stale " + lock.string());
+}
+
+bool is_old(const fs::path& file) {
+  std::error_code ec;
+  const auto modified = fs::last_write_time(file, ec);
+  return !ec && modified + longest_ref_change < fs::file_time_type::clock::now();
+}
+
+/// Of a run that nobody works on; `lock` is relative.
+result<bool> remove_ref_lock(const git::repository& repo, const run_id& run, const fs::path& lock) {
+  const fs::path path = repo.common_dir() / lock;
+  const run_layout layout(repo.common_dir(), run);
+  std::error_code ec;
+  if (!fs::exists(layout.root, ec)) return is_old(path) ? unlink_lock(path) : result<bool>(false);
+  const auto ours = run_lock::take(layout);
+  if (!ours || ours->is_younger(path) || !process::find_shims(run.str() + ".").empty())
+    return false;
+  return unlink_lock(path);
+}
+
+void find_ref_locks(const git::repository& repo, std::vector<leftover>& found) {
+  for (const fs::path& lock : ref_locks(repo.common_dir())) {
+    const auto run = run_of(lock);
+    if (!run || is_live(run_layout(repo.common_dir(), *run))) continue;
+    found.push_back({.kind = "ref-lock",
+                     .subject = lock.string(),
+                     .text = fmt::format("the lock {} is of a process that is gone: no ref under "
+                                         "it can change",
+                                         lock.string()),
+                     .remove = [run = *run, lock](git::repository& r) {
+                       return remove_ref_lock(r, run, lock);
+                     }});
+  }
+}
+
+result<bool> remove_run_directory(const git::repository& repo, const run_id& run) {
+  const run_layout layout(repo.common_dir(), run);
+  std::error_code ec;
+  if (!fs::exists(layout.root, ec)) return false;
+  const auto lock = run_lock::take(layout);
+  const run_trace trace = trace_of(repo, run);
+  if (!lock || (trace != run_trace::unknown && trace != run_trace::over)) return false;
+  fs::remove_all(layout.root, ec);
+  if (!ec) return true;
+  return fail(errc::environment,
+              fmt::format("{} cannot be removed: {}", layout.root.string(), ec.message()));
+}
+
+void find_run_directories(const git::repository& repo, std::vector<leftover>& found) {
+  for (const run_id& run : local_runs(repo)) {
+    const run_trace trace = trace_of(repo, run);
+    if (trace != run_trace::unknown && trace != run_trace::over) continue;
+    const run_layout layout(repo.common_dir(), run);
+    if (is_live(layout)) continue;
+    found.push_back(
+        {.kind = "run-directory",
+         .subject = run.str(),
+         .text = fmt::format("the directory of run {} is left of a run that {}", run.str(),
+                             trace == run_trace::over ? "has ended" : "never began"),
+         .remove = [run](git::repository& r) { return remove_run_directory(r, run); }});
+  }
+}
+
+bool is_gone(const git::repository& repo, const git::made_worktree& tree) {
+  if (tree.there || !fs::is_directory(tree.root.parent_path())) return false;
+  const auto run = run_of(tree.branch);
+  if (!run) return true;
+  const run_trace trace = trace_of(repo, *run);
+  return trace == run_trace::unknown || trace == run_trace::over;
+}
+
+/// The slot's number may be lent again meanwhile: nobody reserves one while we hold all of them.
+result<bool> remove_entry(git::repository& repo, const fs::path& root) {
+  const auto slots = open_file(root.parent_path(), O_RDONLY | O_DIRECTORY);
+  if (!slots || ::flock(slots->get(), LOCK_EX | LOCK_NB) != 0) return false;
+  std::error_code ec;
+  if (fs::exists(fs::symlink_status(root, ec))) return false;
+  REMORA_CHECK(git::remove_worktree(repo, root));
+  return true;
+}
+
+void find_entries(const git::repository& repo, const std::vector<git::made_worktree>& trees,
+                  std::vector<leftover>& found) {
+  for (const git::made_worktree& tree : trees) {
+    if (!is_gone(repo, tree)) continue;
+    found.push_back(
+        {.kind = "worktree-entry",
+         .subject = tree.root.string(),
+         .text = fmt::format("git's entry of the worktree {} is left of one that is "
+                             "not there any more, and whose run is over",
+                             tree.root.string()),
+         .remove = [root = tree.root](git::repository& r) { return remove_entry(r, root); }});
+  }
+}
+
+result<bool> remove_branch(git::repository& repo, const run_id& run, const std::string& branch) {
+  if (trace_of(repo, run) != run_trace::unknown) return false;
+  REMORA_TRY(const auto tip, repo.read_ref(branch));
+  if (!tip) return false;
+  REMORA_TRY(const bool merged, is_merged(repo, *tip));
+  if (merged) REMORA_CHECK(repo.delete_ref(branch, *tip));
+  return merged;
+}
+
+/// A branch with a name of ours may be the user's, made of somebody's result: so never certain.
+void find_branches(const git::repository& repo, const std::vector<git::made_worktree>& trees,
+                   std::vector<leftover>& found) {
+  const auto refs = repo.list_refs("refs/heads/remora/");
+  if (!refs) return;
+  for (const git::ref_info& ref : *refs) {
+    const auto run = run_of(ref.name);
+    const bool used = repo.head_ref() == ref.name || std::ranges::any_of(trees, [&](const auto& t) {
+                        return t.there && t.branch == ref.name;
+                      });
+    if (!run || used || trace_of(repo, *run) != run_trace::unknown) continue;
+    const auto merged = is_merged(repo, ref.target);
+    if (!merged || !*merged) continue;
+    found.push_back(
+        {.kind = "branch",
+         .subject = ref.name,
+         .text = fmt::format("{} is of a run that is not here any more, and is merged", ref.name),
+         .remove = [run = *run, name = ref.name](git::repository& r) {
+           return remove_branch(r, run, name);
+         }});
+  }
+}
+
+}  // namespace
+
+run_trace trace_of(const git::repository& repo, const run_id& run) {
+  const auto head = read_journal_head(run_layout(repo.common_dir(), run).journal());
+  if (head ? head->has_value() : !head.error().is(errc::no_match)) return run_trace::open;
+  const auto recorded = read_run(repo, run);
+  if (recorded) return recorded->ended() ? run_trace::over : run_trace::lost;
+  return recorded.error().is(errc::no_match) ? run_trace::unknown : run_trace::open;
+}
+
+std::vector<run_id> local_runs(const git::repository& repo) {
+  std::vector<run_id> runs;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(repo.common_dir() / "remora" / "runs", ec))
+    if (auto id = run_id::parse(entry.path().filename().string())) runs.push_back(std::move(*id));
+  std::ranges::sort(runs);
+  return runs;
+}
+
+std::vector<leftover> find_leftovers(const git::repository& repo, thoroughness how) {
+  std::vector<leftover> found;
+  const std::vector<git::made_worktree> trees = git::made_worktrees(repo);
+  find_run_directories(repo, found);
+  find_ref_locks(repo, found);
+  find_entries(repo, trees, found);
+  if (how == thoroughness::all) find_branches(repo, trees, found);
+  return found;
+}
+
+std::vector<std::string> sweep_leftovers(git::repository& repo) {
+  std::vector<std::string> swept;
+  for (const leftover& l : find_leftovers(repo, thoroughness::certain)) {
+    const auto removed = l.remove(repo);
+    if (removed && *removed) swept.push_back(l.text);
+  }
+  return swept;
+}
+
+result<std::vector<std::string>> remove_ref_locks(const fs::path& common_dir, const run_id& run,
+                                                  const run_lock& ours) {
+  std::vector<std::string> removed;
+  for (const fs::path& lock : ref_locks(common_dir)) {
+    // The task's own branch is the agent's as well, which may be ending still.
+    const bool shared = lock.string().starts_with("refs/heads/remora/");
+    if (shared || run_of(lock) != run || ours.is_younger(common_dir / lock)) continue;
+    REMORA_TRY(const bool gone, unlink_lock(common_dir / lock));
+    if (gone) removed.push_back(lock.string());
+  }
+  return removed;
+}
+
+}  // namespace remora::run

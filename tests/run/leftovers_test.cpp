@@ -1,0 +1,198 @@
+// What dead processes left: found, and removed only where it is nobody's (G1, G9, G10, G11).
+#include <sys/stat.h>
+
+#include <boost/json.hpp>
+#include <boost/test/unit_test.hpp>
+#include <remora/run/leftovers.hpp>
+#include <remora/run/run_record.hpp>
+#include <stop_token>
+
+#include "repo.hpp"
+
+using namespace remora;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct scene {
+  scene() {
+    git::initialise();
+    files.write("a.txt", "one\n");
+    base = files.commit("base");
+    repo.emplace(git::repository::discover(files.path()).value());
+  }
+
+  /// `open`: its journal is there; `record`: the run's record is, as ended or not.
+  void begin(bool open, bool record, bool ended) {
+    if (open) {
+      const run::record first{1,
+                              "2026-01-02T00:00:00.000Z",
+                              "run_started",
+                              {{"schema", run::run_schema}, {"run", id.str()}}};
+      test::write_bytes(layout.journal(), run::journal_line(first, 1, "boot", 0));
+    }
+    if (!record) return;
+    git::repository own = repo->reopen().value();
+    git::object_writer objects(own);
+    run::run_record_writer writer(own, objects, id);
+    BOOST_REQUIRE(writer.start({{"schema", run::run_schema}}, {}, {base}).has_value());
+    if (ended) BOOST_REQUIRE(writer.finish({{"exit", 0}}, "").has_value());
+  }
+  fs::path ref_lock(const std::string& ref) const {
+    const fs::path lock = files.path() / ".git" / (ref + ".lock");
+    test::write_bytes(lock, "");
+    return lock;
+  }
+  fs::path add_slot(const char* name) const {
+    fs::path root = files.beside("slots") / name;
+    const auto made = git::add_worktree(*repo, root, checkpoint::task_branch(id, task), base, {});
+    BOOST_REQUIRE_MESSAGE(made, (made ? "" : made.error().what));
+    return root;
+  }
+  std::vector<std::string> kinds() const {
+    std::vector<std::string> all;
+    for (const auto& l : run::find_leftovers(*repo, run::thoroughness::all)) all.push_back(l.kind);
+    return all;
+  }
+  /// Ten minutes ago, as `stat` sees it.
+  static void make_old(const fs::path& file) {
+    fs::last_write_time(file, fs::file_time_type::clock::now() - std::chrono::minutes(10));
+  }
+
+  test::test_repo files;
+  git::oid base;
+  run_id id = run_id::parse("20260102-000000-27ab").value();
+  task_id task = task_id::parse("parser").value();
+  run::run_layout layout{files.path() / ".git", id};
+  std::optional<git::repository> repo;
+};
+
+using names = std::vector<std::string>;
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(leftovers, scene)
+
+BOOST_AUTO_TEST_CASE(G1_a_stale_ref_lock_is_reaped_where_nobody_works_on_its_run) {
+  begin(true, true, false);
+  std::vector<fs::path> locks;
+  for (const std::string& ref : {checkpoint::wip_ref(id, task), checkpoint::wip_branch(id, task),
+                                 checkpoint::task_branch(id, task), checkpoint::run_ref(id)}) {
+    locks.push_back(ref_lock(ref));
+    make_old(locks.back());
+  }
+  const fs::path users = ref_lock("refs/heads/main");
+  make_old(users);
+  {
+    const auto live = run::run_lock::take(layout);
+    BOOST_TEST(run::sweep_leftovers(*repo).empty());
+    for (const fs::path& lock : locks) BOOST_TEST(fs::exists(lock));
+  }
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == 4u);
+  for (const fs::path& lock : locks) BOOST_TEST(!fs::exists(lock), lock);
+  BOOST_TEST(fs::exists(users));
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());
+  BOOST_TEST(repo->swap_ref(checkpoint::wip_ref(id, task), git::oid(), base).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(G1_a_lock_that_was_made_just_now_is_somebodys) {
+  begin(true, true, false);
+  const fs::path old = ref_lock(checkpoint::wip_ref(id, task));
+  make_old(old);
+  const auto ours = run::run_lock::take(layout);
+  const fs::path fresh = ref_lock(checkpoint::wip_branch(id, task));
+  fs::last_write_time(fresh, fs::file_time_type::clock::now() + std::chrono::minutes(1));
+  const auto removed = run::remove_ref_locks(repo->common_dir(), id, *ours);
+  BOOST_REQUIRE(removed.has_value());
+  BOOST_TEST((*removed == names{checkpoint::wip_ref(id, task) + ".lock"}));
+  BOOST_TEST(fs::exists(fresh));
+  BOOST_TEST(!fs::exists(old));
+}
+
+BOOST_AUTO_TEST_CASE(G1_the_lock_of_a_run_without_a_directory_goes_when_it_is_old) {
+  begin(false, true, true);
+  const fs::path lock = ref_lock(checkpoint::wip_ref(id, task));
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());  // `drop` may hold it at this moment
+  make_old(lock);
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == 1u);
+  BOOST_TEST(!fs::exists(lock));
+}
+
+BOOST_AUTO_TEST_CASE(a_run_directory_goes_where_the_run_never_began_or_has_ended_and_else_stays) {
+  test::write_bytes(layout.attempt("parser.1") / "out", "said\n");
+  BOOST_TEST((kinds() == names{"run-directory"}));
+  {
+    const auto live = run::run_lock::take(layout);
+    BOOST_TEST(run::sweep_leftovers(*repo).empty());
+  }
+  begin(false, true, false);  // its record says that it goes on: what agents said is kept
+  BOOST_TEST((run::trace_of(*repo, id) == run::run_trace::lost));
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());
+  test::write_bytes(layout.journal(), "a journal of some other version\n");
+  BOOST_TEST((run::trace_of(*repo, id) == run::run_trace::open));
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());
+  BOOST_TEST(fs::exists(layout.attempt("parser.1") / "out"));
+}
+
+BOOST_AUTO_TEST_CASE(the_directory_of_a_run_that_has_ended_goes) {
+  begin(false, true, true);
+  test::write_bytes(layout.lock(), "");
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == 1u);
+  BOOST_TEST(!fs::exists(layout.root));
+}
+
+BOOST_AUTO_TEST_CASE(G10_the_entry_of_a_worktree_that_is_gone_goes_with_its_run_only) {
+  begin(true, true, false);
+  const fs::path slot = add_slot("1");
+  fs::remove_all(slot);
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());  // `resume` may want it
+  fs::remove(layout.journal());
+  files.git("update-ref -d " + checkpoint::run_ref(id));
+  fs::remove_all(layout.root);
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == 1u);
+  BOOST_TEST(git::made_worktrees(*repo).empty());
+  BOOST_TEST(files.git("worktree list --porcelain | grep -c ^worktree") == "1");
+}
+
+BOOST_AUTO_TEST_CASE(G9_the_entry_of_a_worktree_whose_disk_is_away_stays) {
+  const fs::path slot = add_slot("1");
+  fs::rename(slot.parent_path(), files.beside("unmounted"));
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());
+  files.git("worktree prune");
+  fs::rename(files.beside("unmounted"), slot.parent_path());
+  BOOST_TEST(git::open_worktree(*repo, slot).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(G11_a_worktree_that_is_there_and_a_slot_that_is_lent_again_are_never_swept) {
+  const fs::path slot = add_slot("1");
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());
+  const auto trees = git::made_worktrees(*repo);
+  BOOST_REQUIRE(trees.size() == 1u);
+  BOOST_TEST(trees.front().branch == checkpoint::task_branch(id, task));
+  fs::remove_all(slot);
+  const auto found = run::find_leftovers(*repo, run::thoroughness::certain);
+  BOOST_REQUIRE(found.size() == 1u);
+  fs::create_directory(slot);  // lent again between the look and the removal
+  BOOST_TEST(!found.front().remove(*repo).value());
+  BOOST_TEST(fs::exists(slot));
+}
+
+BOOST_AUTO_TEST_CASE(G11_a_branch_without_a_run_is_told_of_only_when_merged_and_never_swept) {
+  const std::string branch = checkpoint::task_branch(id, task);
+  files.git("branch " + branch.substr(11));
+  BOOST_TEST((kinds() == names{"branch"}));
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());
+  files.git("checkout -q " + branch.substr(11));
+  BOOST_TEST(kinds().empty());  // somebody stands on it
+  files.write("b.txt", "work\n");
+  files.commit("unmerged");
+  files.git("checkout -q main");
+  BOOST_TEST(kinds().empty());
+  files.git("merge -q --ff-only " + branch.substr(11));
+  const auto found = run::find_leftovers(*repo, run::thoroughness::all);
+  BOOST_REQUIRE(found.size() == 1u);
+  BOOST_TEST(found.front().remove(*repo).value());
+  BOOST_TEST(!repo->read_ref(branch)->has_value());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
