@@ -30,6 +30,7 @@ struct arguments {
   std::string results_run = "last";
   std::vector<std::string> selectors;
   bool force = false;
+  bool fix = false;
   bool rerun_all = false;  ///< what `rerun` does anyway
   action chosen;
 };
@@ -148,6 +149,11 @@ void add_reading_commands(CLI::App& app, arguments& a) {
       ->capture_default_str();
   prune->add_flag("--yes", a.prune.yes, "do it");
   json_flag(prune, a);
+
+  CLI::App* doctor = command(app, a, "doctor", "what is wrong with the repository and its runs",
+                             [&](session& s) { return doctor_command(s, a.fix); });
+  doctor->add_flag("--fix", a.fix, "mend what can be mended");
+  json_flag(doctor, a);
 }
 
 void add_checkpoint_commands(CLI::App& app, arguments& a) {

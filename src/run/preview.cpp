@@ -39,6 +39,19 @@ fs::path find_program(const std::string& name, const fs::path& relative_to) {
   return {};
 }
 
+result<fs::path> find_agent_program(const plan& p, const agent::agent_config& a) {
+  REMORA_TRY(const agent::adapter* adapter, agent::find_adapter(a.adapter));
+  const std::string program =
+      a.command.empty() ? std::string(adapter->default_command()) : a.command.front();
+  fs::path found = find_program(program, p.repo);
+  if (found.empty())
+    return fail(errc::environment,
+                fmt::format("agent '{}': the program '{}' is not there or cannot be run; install "
+                            "it, or set agents.{}.command",
+                            a.name, program, a.name));
+  return found;
+}
+
 result<run_preview> preview(const git::repository& repo, const plan& p) {
   run_preview view;
   REMORA_CHECK(check_names(repo));
@@ -49,16 +62,7 @@ result<run_preview> preview(const git::repository& repo, const plan& p) {
       view.bases[t.id.str()] = *commit;
     }
     const agent::agent_config& a = p.agents.at(t.agent);
-    REMORA_TRY(const agent::adapter* adapter, agent::find_adapter(a.adapter));
-    const std::string program =
-        a.command.empty() ? std::string(adapter->default_command()) : a.command.front();
-    fs::path found = find_program(program, p.repo);
-    if (found.empty())
-      return fail(errc::environment,
-                  fmt::format("agent '{}': the program '{}' is not there or cannot be run; install "
-                              "it, or set agents.{}.command",
-                              a.name, program, a.name));
-    view.programs[a.name] = std::move(found);
+    REMORA_TRY(view.programs[a.name], find_agent_program(p, a));
   }
   if (repo.work_dir()) {
     REMORA_TRY(view.dirty, repo.dirty_paths(dirty_paths_told));

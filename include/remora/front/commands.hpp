@@ -86,6 +86,9 @@ struct prune_options {
 };
 result<int> prune_command(session& s, const prune_options& o);
 
+/// `fix`: mends what can be mended, then tells what is left.
+result<int> doctor_command(session& s, bool fix);
+
 result<int> agents_command(session& s);
 struct parse_options {
   std::string adapter;

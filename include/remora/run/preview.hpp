@@ -20,6 +20,9 @@ struct run_preview {
 /// errc::environment (an agent's program is not in PATH).
 result<run_preview> preview(const git::repository& repo, const plan& p);
 
+/// Errors: errc::environment (it is not there), errc::usage (no such adapter).
+result<std::filesystem::path> find_agent_program(const plan& p, const agent::agent_config& a);
+
 /// `name` as a shell would find it; one with a slash is below `relative_to` unless absolute. Empty:
 /// not there.
 std::filesystem::path find_program(const std::string& name,
