@@ -149,6 +149,7 @@ result<int> resume_command(session& s, const resume_options& o) {
   REMORA_TRY(git::repository repo, git::repository::discover(s.directory));
   REMORA_TRY(const run_id id, run::find_run(repo, o.run));
   const run::run_trace trace = run::trace_of(repo, id);
+  run::sweep_leftovers(repo);
   if (trace == run::run_trace::lost) {
     REMORA_TRY(const auto remarks, run::rebuild_journal(repo, id));
     for (const std::string& text : remarks)
@@ -157,7 +158,6 @@ result<int> resume_command(session& s, const resume_options& o) {
   if (trace == run::run_trace::over) {
     REMORA_TRY(const run::run_view view, run::load_run(repo, id));
     if (view.state() == "succeeded") {
-      run::sweep_leftovers(repo);  // it may have died while it removed its directory
       s.err << fmt::format(
           "remora: run {} has ended and every task has succeeded; there is nothing to "
           "resume\n",

@@ -125,7 +125,7 @@ void examine_machine(git::repository& repo, findings& found) {
   examine_git(repo, found);
   examine_alternates(repo, found);
   examine_disk(repo.common_dir(), "the repository", found);
-  const auto slots = slots_root(repo, "");
+  const auto slots = slots_path(repo, "");
   if (!slots)
     found.push_back({.kind = "worktrees",
                      .subject = "worktrees",

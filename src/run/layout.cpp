@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 run_layout::run_layout(const fs::path& common_dir, const run_id& run)
     : root(common_dir / "remora" / "runs" / run.str()) {}
 
-result<fs::path> slots_root(const git::repository& repo, const std::string& dir) {
+result<fs::path> slots_path(const git::repository& repo, const std::string& dir) {
   fs::path root;
   if (!dir.empty()) {
     root = fs::absolute(dir);
@@ -43,6 +43,11 @@ result<fs::path> slots_root(const git::repository& repo, const std::string& dir)
         fmt::format(
             "{} is inside the repository; worktrees must be outside of it: set workspace.dir",
             root.string()));
+  return root;
+}
+
+result<fs::path> slots_root(const git::repository& repo, const std::string& dir) {
+  REMORA_TRY(fs::path root, slots_path(repo, dir));
   REMORA_CHECK(make_directories(root));
   return root;
 }

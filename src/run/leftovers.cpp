@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <remora/core/plant.hpp>
 #include <remora/run/retire.hpp>
 
 namespace remora::run {
@@ -41,6 +42,7 @@ std::vector<fs::path> ref_locks(const fs::path& common_dir) {
 }
 
 result<bool> unlink_lock(const fs::path& lock) {
+  if (planted("lock-reaping")) return false;
   if (::unlink(lock.c_str()) == 0) return true;
   if (errno == ENOENT) return false;
   return os_error(errno, "cannot remove the stale " + lock.string());
@@ -202,6 +204,7 @@ std::vector<leftover> find_leftovers(const git::repository& repo, thoroughness h
 
 std::vector<std::string> sweep_leftovers(git::repository& repo) {
   std::vector<std::string> swept;
+  sweep_unnamed(repo.common_dir() / "remora" / "runs");
   for (const leftover& l : find_leftovers(repo, thoroughness::certain)) {
     const auto removed = l.remove(repo);
     if (removed && *removed) swept.push_back(l.text);

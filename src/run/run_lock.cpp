@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::string_view lock_schema = "remora.lock/1";
 constexpr std::size_t most_text = 4096;
+constexpr const char* new_directory = "new-";  // and six letters: no run's id
 
 // Locks of the open file, not flock: these can be asked for without being taken, so a look at a run
 // never keeps `resume` out.
@@ -111,6 +112,21 @@ bool same_file(int fd, const fs::path& path) {
          held.st_ino == there.st_ino && held.st_dev == there.st_dev;
 }
 
+struct unnamed {
+  fs::path path;
+  unique_fd lock;
+};
+
+/// A directory beside the runs with a lock that we hold; nothing: a sweep was faster.
+result<std::optional<unnamed>> make_unnamed(const fs::path& runs) {
+  std::string path = (runs / new_directory).string() + "XXXXXX";
+  if (::mkdtemp(path.data()) == nullptr) return os_error(errno, "cannot make " + path);
+  auto fd = open_file(fs::path(path) / "lock", O_RDWR | O_CREAT, 0600);
+  if (fd && lock_file(fd->get())) return std::optional(unnamed{path, std::move(*fd)});
+  if (fd || fd.error().is_errno(ENOENT)) return std::optional<unnamed>();
+  return fd.error();
+}
+
 /// The same records in another file: what the old owner was about to append goes to one that
 /// nobody reads.
 result<void> renew_journal(const run_layout& layout) {
@@ -136,6 +152,17 @@ bool is_live(const run_layout& layout) {
   return fd && is_held(fd->get());
 }
 
+void sweep_unnamed(const fs::path& runs) {
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(runs, ec)) {
+    if (!entry.path().filename().string().starts_with(new_directory)) continue;
+    const auto fd = open_file(entry.path() / "lock", O_RDWR);
+    const bool nobodys = fd ? lock_file(fd->get()) : fd.error().is_errno(ENOENT);
+    std::error_code ignored;
+    if (nobodys) fs::remove_all(entry.path(), ignored);
+  }
+}
+
 /// `fd`: held, and at the lock's path or about to be.
 result<run_lock> run_lock::claim(unique_fd fd, const run_layout& layout, std::uint64_t generation) {
   const std::string text = to_text({.generation = generation,
@@ -151,8 +178,31 @@ result<run_lock> run_lock::claim(unique_fd fd, const run_layout& layout, std::ui
   return run_lock(std::move(fd), layout.lock(), generation);
 }
 
+/// A new run's directory appears with its lock held: whoever sweeps must not take it for one that
+/// its owner has left. Nothing: it is there already.
+result<std::optional<run_lock>> run_lock::make(const run_layout& layout) {
+  std::error_code ec;
+  if (fs::exists(layout.root, ec)) return std::optional<run_lock>();
+  const fs::path runs = layout.root.parent_path();
+  REMORA_CHECK(make_directories(runs));
+  std::optional<unnamed> made;
+  while (!made) {  // a sweep is once at a start: nobody is faster for long
+    REMORA_TRY(made, make_unnamed(runs));
+  }
+  REMORA_TRY(run_lock lock, claim(std::move(made->lock), layout, 1));
+  if (::rename(made->path.c_str(), layout.root.c_str()) == 0) {
+    REMORA_CHECK(sync_directory(runs));
+    return std::optional(std::move(lock));
+  }
+  const int why = errno;
+  fs::remove_all(made->path, ec);
+  if (why == EEXIST || why == ENOTEMPTY) return std::optional<run_lock>();
+  return os_error(why, "cannot make " + layout.root.string());
+}
+
 result<run_lock> run_lock::take(const run_layout& layout) {
-  REMORA_CHECK(make_directories(layout.root));
+  REMORA_TRY(std::optional<run_lock> made, make(layout));
+  if (made) return std::move(*made);
   REMORA_TRY(unique_fd fd, open_file(layout.lock(), O_RDWR | O_CREAT, 0600));
   if (!lock_file(fd.get())) return held_by(layout, look_at(fd.get()));
   const auto before = read_holder(fd.get());

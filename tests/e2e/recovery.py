@@ -198,6 +198,15 @@ class Recovery(Job):
         self.assertEqual(len(self.git("worktree", "list").splitlines()), 1)
         self.assertEqual(self.findings(), [])
 
+    def test_F10_a_removed_journal_ends_the_run_at_its_next_record(self):
+        first = self.begin(["a"])
+        next(self.runs().glob("*/journal.jsonl")).unlink()
+        first.send_signal(signal.SIGTERM)
+        self.assertEqual(first.wait(PATIENCE), 4)
+        (self.seen / "release").touch()
+        self.remora("resume")
+        self.assertEqual(self.results()["a"].count("life"), 2)
+
     def test_a_lost_journal_is_made_anew_and_ended_tasks_stay_ended(self):
         script = main_job.WORKER.replace('if [ -e "$SEEN/release" ]', 'if [ -e "$SEEN/release" ] || [ "$REMORA_TASK" = done ]')
         process = self.start("run", self.plan(["done", "open"], QUICK, script))

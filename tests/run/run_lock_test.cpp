@@ -164,6 +164,22 @@ BOOST_AUTO_TEST_CASE(P8_X6_a_stopped_process_with_the_number_of_the_owner_is_not
   BOOST_TEST(run_lock::replace_stopped(s.layout).has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_new_directory_appears_with_its_lock_held_and_its_beginnings_are_swept) {
+  const scene s;
+  const auto runs = s.layout.root.parent_path();
+  test::write_bytes(runs / "new-abcdef" / "lock", "");  // its maker died
+  test::write_bytes(runs / "new-ghijkl" / "lock", "");
+  std::filesystem::remove(runs / "new-ghijkl" / "lock");
+  const auto lock = run_lock::take(s.layout);
+  BOOST_TEST(lock->generation() == 1u);
+  run::sweep_unnamed(runs);
+  std::vector<std::string> left;
+  for (const auto& entry : std::filesystem::directory_iterator(runs))
+    left.push_back(entry.path().filename().string());
+  BOOST_TEST((left == std::vector<std::string>{s.layout.root.filename().string()}));
+  BOOST_TEST(lock->check().has_value());
+}
+
 BOOST_AUTO_TEST_CASE(what_an_owner_was_cut_off_in_writing_is_no_holder) {
   const scene s;
   test::write_bytes(s.layout.lock(), "{\"schema\":\"remora.lo");

@@ -30,6 +30,8 @@ struct run_layout {
 
 /// `$XDG_STATE_HOME/remora/<repository>/slots`, or `dir` if the plan names one.
 /// Errors: errc::environment (no HOME), errc::usage (inside the repository).
+result<std::filesystem::path> slots_path(const git::repository& repo, const std::string& dir);
+/// The same, and it is there afterwards. Errors: also errno.
 result<std::filesystem::path> slots_root(const git::repository& repo, const std::string& dir);
 
 /// Keeps `sweep_slots` out while a slot is reserved and not yet filled. Errors: errno.

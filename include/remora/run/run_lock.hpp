@@ -35,6 +35,8 @@ struct lock_look {
 lock_look look_at_lock(const run_layout& layout);
 /// True if some process holds the run's lock.
 bool is_live(const run_layout& layout);
+/// Removes directories of runs whose makers died before they had a name.
+void sweep_unnamed(const std::filesystem::path& runs);
 
 class run_lock {
  public:
@@ -57,6 +59,7 @@ class run_lock {
  private:
   run_lock(unique_fd fd, std::filesystem::path path, std::uint64_t generation)
       : fd_(std::move(fd)), path_(std::move(path)), generation_(generation) {}
+  static result<std::optional<run_lock>> make(const run_layout& layout);
   static result<run_lock> claim(unique_fd fd, const run_layout& layout, std::uint64_t generation);
 
   unique_fd fd_;
