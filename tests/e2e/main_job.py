@@ -86,7 +86,7 @@ class Job(unittest.TestCase):
             "PATH": os.environ["PATH"], "HOME": str(self.dir), "XDG_STATE_HOME": str(self.dir / "state"),
             "GIT_CONFIG_NOSYSTEM": "1", "LANG": "C.UTF-8", "SEEN": str(self.seen),
         }
-        for name in ("ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
+        for name in ("ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "REMORA_PLANT"):
             if name in os.environ:
                 self.env[name] = os.environ[name]
         (self.dir / ".gitconfig").write_text("[user]\n name = A Person\n email = person@example.org\n[init]\n defaultBranch = main\n")

@@ -57,7 +57,10 @@ class living_run {
  public:
   living_run() {
     git::initialise();
-    tell("run_started", {{"run", id.str()}, {"name", "ad hoc"}, {"plan", run::to_json(plan)}});
+    tell("run_started", {{"schema", run::run_schema},
+                         {"run", id.str()},
+                         {"name", "ad hoc"},
+                         {"plan", run::to_json(plan)}});
   }
 
   void tell(std::string type, json::object payload) {
