@@ -195,11 +195,12 @@ result<void> repository::set_derived_ref(const std::string& name, const oid& to)
     if (const std::string existing = clashing_ref(*this, name); !existing.empty())
       return clash(name, existing);
   result<void> written;
-  const int code = while_locked([&] {
+  const auto write = [&] {
     written = write_unsynced(file, to.hex() + "\n");
     if (written) return 0;
     return static_cast<int>(written.error().is_errno(EEXIST) ? GIT_ELOCKED : GIT_ERROR);
-  });
+  };
+  REMORA_TRY(const int code, while_locked(impl_->may_change_refs, write));
   if (code == GIT_ELOCKED)
     return fail(errc::repository, fmt::format("{} is locked; if no git is running, remove {}.lock",
                                               to_utf8(name), to_utf8(file.string())));
@@ -207,7 +208,9 @@ result<void> repository::set_derived_ref(const std::string& name, const oid& to)
 }
 
 result<void> repository::delete_unreadable_ref(const std::string& name) {
-  const int deleted = while_locked([&] { return git_reference_remove(raw(), name.c_str()); });
+  REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, [&] {
+               return git_reference_remove(raw(), name.c_str());
+             }));
   if (deleted != 0) return swap_failure(*this, deleted, name, oid());
   return sync_ancestors(impl_->common_dir, name);
 }
