@@ -81,8 +81,12 @@ bool is_held_name(std::string_view file) {
 }
 
 bool take_hold(int fd) {
-  // Where a file system has no locks, nobody is there to be kept out by one.
   return ::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+}
+
+bool is_abandoned(int fd) {
+  // Shared: for the other kind NFS wants a file that is open for writing.
+  return ::flock(fd, LOCK_SH | LOCK_NB) == 0;
 }
 
 std::string new_pack_stem() {

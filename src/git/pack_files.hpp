@@ -1,11 +1,11 @@
 // What is ours in `objects/pack`, told by its name alone: a file's bytes may be gone after a power
 // cut when its name is not.
 //
-// `remora-<16 digits>.tmp`, `….idx.tmp`: in the making, and locked (flock) while its maker lives.
-// git removes only temporary files whose names begin with `tmp_`, those in use too.
+// `remora-<16 hex digits>.tmp`, `….idx.tmp`: in the making, and locked (flock) while its maker
+// lives. git removes only temporary files whose names begin with `tmp_`, those in use too.
 //
-// `pack-72656d6f7261<28 digits>.{pack,idx}`: ours, `remora` in hexadecimal and a random number, so
-// that no two are ever of one name, and every program takes it for a pack.
+// `pack-72656d6f7261<28 hex digits>.{pack,idx}`: ours, `remora` in hexadecimal and a random number,
+// so that no two are ever of one name, and every program takes it for a pack.
 //
 // `….keep` beside it, while checkpoints are alive: the user's `git gc` leaves the pack alone.
 #pragma once
@@ -43,8 +43,11 @@ class held_file {
 };
 
 bool is_held_name(std::string_view file);
-/// Takes the lock of such a file; false: its maker lives.
+/// Locks a file or directory until `fd` is closed; false: somebody else has. On a file system that
+/// has no locks, or none on directories, nobody is kept out.
 bool take_hold(int fd);
+/// True if whoever made the file is no more; where that cannot be told, he lives.
+bool is_abandoned(int fd);
 
 /// `pack-72656d6f7261…`, without an ending; never the same twice.
 std::string new_pack_stem();

@@ -31,7 +31,7 @@ class sweeper {
 
   static bool is_dead(const fs::path& path) {
     const auto fd = open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    return fd && take_hold(fd->get());
+    return fd && is_abandoned(fd->get());
   }
 
   void temporary_files() {
@@ -60,7 +60,7 @@ class sweeper {
     if (has_pack) {
       // A publisher holds its pack until the index has its name.
       const auto fd = open_file(path(".pack"), O_RDONLY | O_NOFOLLOW);
-      if (!fd || !take_hold(fd->get()) || fs::exists(path(".idx"), ec)) return;
+      if (!fd || !is_abandoned(fd->get()) || fs::exists(path(".idx"), ec)) return;
       remove(path(".pack"));
     } else if (!has_index && somebody_lives_) {
       return;  // whose `.keep` this may be; its pack, in the making, is the next to be named
@@ -95,13 +95,12 @@ result<void> release_kept_packs(const repository& repo, const std::function<bool
   const fs::path directory = repo.common_dir() / "objects" / "pack";
   // In this order: a pack that comes later is none of these, and who wrote one of these is either
   // asked for, or has named it, or is no more.
-  const std::vector<our_files> packs = list_our_packs(directory);
-  if (in_use()) return {};
+  std::vector<our_files> packs = list_our_packs(directory);
+  std::erase_if(packs, [](const our_files& f) { return !f.pack || !f.index || !f.keep; });
+  if (packs.empty() || in_use()) return {};
   REMORA_TRY(const std::vector<ref_info> checkpoints, repo.list_refs("refs/remora/wip/"));
   if (!checkpoints.empty()) return {};
-  for (const our_files& files : packs)
-    if (files.pack && files.index && files.keep)
-      ::unlink(pack_path(directory, files.stem, ".keep").c_str());
+  for (const our_files& files : packs) ::unlink(pack_path(directory, files.stem, ".keep").c_str());
   return {};
 }
 

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <remora/core/posix.hpp>
-#include <remora/git/packs.hpp>
 #include <remora/io/run_on.hpp>
 #include <remora/run/leftovers.hpp>
 #include <remora/run/retire.hpp>
@@ -230,7 +229,6 @@ result<void> git_run_store::open(const run_id& run, const plan& p) {
                          .checkout = repo_.work_dir().value_or(fs::path()),
                          .lock = std::move(taken)});
   sweep_slots(run_->slots_root);
-  git::sweep_object_files(repo_);
   REMORA_TRY(shared_worker * first, open_worker());
   recorder_ = std::make_unique<run_record_writer>(first->worker.repo, first->worker.objects, run,
                                                   &run_->lock);

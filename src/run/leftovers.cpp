@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <remora/core/plant.hpp>
+#include <remora/git/packs.hpp>
 #include <remora/run/retire.hpp>
 
 namespace remora::run {
@@ -209,6 +210,9 @@ std::vector<std::string> sweep_leftovers(git::repository& repo) {
     const auto removed = l.remove(repo);
     if (removed && *removed) swept.push_back(l.text);
   }
+  for (const std::string& file : git::sweep_object_files(repo))
+    swept.push_back(fmt::format("objects/{} is of a writer that is gone", file));
+  release_packs(repo);
   return swept;
 }
 

@@ -364,6 +364,25 @@ BOOST_AUTO_TEST_CASE(F2_a_write_that_the_disk_refuses_is_its_errno_and_leaves_no
   files.git("fsck --strict");
 }
 
+BOOST_AUTO_TEST_CASE(F2_a_pack_whose_index_does_not_fit_is_not_published_and_made_anew) {
+  object_writer objects(repo());
+  const oid id = objects.blob("small").value();
+  rlimit old{};
+  ::getrlimit(RLIMIT_FSIZE, &old);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{1000, old.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  const auto refused = objects.barrier();
+  ::setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, ignored);
+  BOOST_REQUIRE(refused.has_error());
+  BOOST_TEST(refused.error().is_errno(EFBIG), refused.error().what);
+  BOOST_TEST(packed("").empty());
+  BOOST_TEST((objects.blob("small").value() == id));
+  BOOST_REQUIRE(objects.barrier().has_value());
+  BOOST_TEST(files.git("cat-file -p " + id.hex()) == "small");
+}
+
 BOOST_AUTO_TEST_CASE(W13_a_large_file_is_streamed_and_equals_gits_own_blob) {
   std::string big(9 << 20, '\0');
   for (std::size_t i = 0; i < big.size(); i += 4096) big[i] = static_cast<char>(i >> 12);

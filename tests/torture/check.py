@@ -232,7 +232,7 @@ def leftovers(common, runs=(), worktrees=False):
     return [f"left in the git directory: {path}" for path in left]
 
 
-OUR_PACK = re.compile(r"pack-72656d6f7261\d{28}\.(pack|idx|keep)")
+OUR_PACK = re.compile(r"pack-72656d6f7261[0-9a-f]{28}\.(pack|idx|keep)")
 
 
 def packs(common, kept):
