@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <remora/git/packs.hpp>
+#include <tuple>
 
 #include "git/multi_pack_index.hpp"
 #include "git/new_pack.hpp"
@@ -41,8 +42,9 @@ std::vector<kept_pack> kept_packs(const fs::path& directory) {
     const std::uint64_t bytes = fs::file_size(pack_path(directory, files.stem, ".pack"), gone);
     if (!gone) packs.push_back({std::move(files.stem), bytes});
   }
-  std::stable_sort(packs.begin(), packs.end(),
-                   [](const kept_pack& a, const kept_pack& b) { return a.bytes < b.bytes; });
+  std::sort(packs.begin(), packs.end(), [](const kept_pack& a, const kept_pack& b) {
+    return std::tie(a.bytes, a.stem) < std::tie(b.bytes, b.stem);
+  });
   return packs;
 }
 
