@@ -90,8 +90,7 @@ asio::awaitable<result<run_summary>> engine::run(new_run what) {
   if (what.continues) started["continues"] = what.continues->str();
   auto begun = co_await self.begin_new(what, std::move(started));
   if (!begun) {  // nothing was announced: nothing stays
-    self.context->log.reset();
-    store.remove_run();
+    self.remove_run();
     co_return begun.error();
   }
   co_return co_await self.work();
@@ -278,9 +277,13 @@ asio::awaitable<result<void>> engine::impl::end(run_summary s) {
   if (!rest) co_return rest.error();
   auto recorded = co_await run.store.record_end(ended);
   if (!recorded) co_return recorded.error();
-  run.log.reset();
-  run.store.remove_run();
+  remove_run();
   co_return result<void>();
+}
+
+void engine::impl::remove_run() {
+  context->log.reset();
+  if (on.store.check()) on.store.remove_run();  // who was stopped for long may have lost it
 }
 
 /// Tasks that ended without a runner (skipped, or their start could not be read), or between their

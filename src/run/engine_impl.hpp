@@ -50,6 +50,7 @@ struct engine::impl {
   void start_log(std::unique_ptr<journal_file> file, sequence next);
   boost::asio::awaitable<result<task_start>> recover(const task_plan& task, task_store& store);
   boost::asio::awaitable<result<void>> record_rest();
+  void remove_run();
   void count(supervise::task_outcome outcome);
   void stop_all();
 
