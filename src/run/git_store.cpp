@@ -24,6 +24,7 @@ constexpr std::size_t least_workers = 2, most_workers = 8;
 // What is awaited, as functions of values.
 
 result<recovered_task> recover_on(git_worker* worker, run_id run, task_plan task, task_fold fold) {
+  REMORA_CHECK(worker->check_lock());  // what a former owner knows of the refs is old
   return recover_task(worker->repo, worker->objects, run, task, fold);
 }
 
