@@ -66,8 +66,14 @@ asio::awaitable<result<void>> task_runner::lend_slot() {
   start_.slot = slot_->string();
   start_.discard.clear();
   unsaved_ = in_place_;
-  run_.tell("slot_lent", about({{"slot", start_.slot}, {"in_place", in_place_}}));
+  const sequence lent =
+      run_.tell("slot_lent", about({{"slot", start_.slot}, {"in_place", in_place_}}));
   for (const std::string& remark : made->remarks) warn(remark);
+  if (!in_place_ &&
+      run_.what.workspace.setup) {  // it may outlive us in there: who follows must know
+    auto durable = co_await run_.log->durable(lent);
+    if (!durable) co_return durable.error();
+  }
   if (start_.orphaned) co_await save_orphan();
   co_return result<void>();
 }
