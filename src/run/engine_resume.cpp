@@ -113,7 +113,7 @@ asio::awaitable<result<task_start>> engine::impl::recover(const task_plan& task,
   auto recovered = co_await store.recover(fold);
   if (!recovered) co_return recovered.error();
   const bool slot_there = !fold.slot.empty() && store.slot_exists(fold.slot);
-  take_fold(fold, slot_there, *recovered);
+  take_fold(fold, slot_there, on.boot, *recovered);
   task_start& start = recovered->start;
   if (const auto from = records.find(task.id.str()); from != records.end()) {
     start.old_run = from->second;

@@ -43,6 +43,7 @@ void phase(task_fold& t, const record& r) {
 }
 void slot_lent(task_fold& t, const record& r) {
   t.slot = json_text(r.payload, "slot");
+  t.slot_boot = r.boot;
   t.quarantined = false;
   t.slot_used = json_flag(r.payload, "in_place");
 }

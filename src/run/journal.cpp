@@ -230,7 +230,8 @@ journal::~journal() {
 }
 
 record journal::append(std::string type, json::object payload) {
-  record r{impl_->next++, iso8601(impl_->time.wall()), std::move(type), std::move(payload)};
+  record r{impl_->next++, iso8601(impl_->time.wall()), std::move(type), std::move(payload),
+           impl_->boot};
   const std::int64_t mono = std::chrono::nanoseconds(impl_->time.now().time_since_epoch()).count();
   const std::string line = journal_line(r, mono, impl_->boot, impl_->durable);
   {

@@ -37,7 +37,11 @@ std::optional<checked_line> check(std::string_view line) {
   json::value value = json::parse(line, ec);
   if (ec || !value.is_object()) return std::nullopt;
   json::object& o = value.get_object();
-  checked_line c{{json_integer<sequence>(o, "seq"), json_text(o, "t"), json_text(o, "type"), {}},
+  checked_line c{{json_integer<sequence>(o, "seq"),
+                  json_text(o, "t"),
+                  json_text(o, "type"),
+                  {},
+                  json_text(o, "boot")},
                  json_integer<sequence>(o, "synced")};
   for (const std::string_view key : {"seq", "t", "mono_ns", "boot", "type", "synced", "crc"})
     o.erase(key);

@@ -34,7 +34,8 @@ struct task_fold {
   std::string phase = "queued";  ///< of `task_phase`; `ended` at last
   std::string since;             ///< when the phase began
   git::oid base;
-  std::string slot;  ///< directory; empty: none
+  std::string slot;       ///< directory; empty: none
+  std::string slot_boot;  ///< of the machine when it was lent
   bool quarantined = false;
   bool slot_used = false;  ///< an agent was, perhaps, started in it; before, it may be half made
   std::vector<attempt_fold> attempts;

@@ -55,12 +55,13 @@ std::unique_ptr<committer> make_commit_thread();
 
 using sequence = std::uint64_t;
 
-/// One record, as observers and folds see it: `seq`, `t`, `type`, payload.
+/// One record, as observers and folds see it.
 struct record {
   sequence seq = 0;
   std::string t;
   std::string type;
   boost::json::object payload;
+  std::string boot{};  ///< of the machine that wrote it
 };
 
 class journal {

@@ -34,7 +34,8 @@ struct recovered_task {
 };
 
 /// Completes what the refs told of a task (`recovered_task` of the store) with what its fold says:
-/// slot, lives, the orphan. `slot_there`: the slot's directory exists. Pure.
-void take_fold(const task_fold& fold, bool slot_there, recovered_task& r);
+/// slot, lives, the orphan. `slot_there`: the slot's directory exists. `boot`: this machine's now.
+/// Pure.
+void take_fold(const task_fold& fold, bool slot_there, std::string_view boot, recovered_task& r);
 
 }  // namespace remora::run
