@@ -1,0 +1,70 @@
+#include "sim/child.hpp"
+
+#include "sim/checker.hpp"
+#include "sim/life.hpp"
+
+namespace remora::sim {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+virtual_child::virtual_child(world& w, const life& owner, virtual_process& p,
+                             asio::any_io_executor loop)
+    : w_(w), owner_(owner), p_(p), who_{4000, 1, w.boot}, events_(std::move(loop)) {
+  p_.child = this;
+}
+
+virtual_child::~virtual_child() {
+  p_.child = nullptr;
+  if (!owner_.crashed()) kill_tree(w_, p_);
+}
+
+// Not in the header: g++ 12 then takes the alternatives that a moved variant does not hold for
+// uninitialised.
+void virtual_child::report(process::child_event e) {
+  events_.post(std::move(e));
+}
+
+namespace {
+
+virtual_process& add_process(world& w, const life& owner, const process::spawn_spec& spec) {
+  auto p = std::make_unique<virtual_process>();
+  p->name = spec.attempt_dir.filename().string();
+  p->task = w.index_of(p->name.substr(0, p->name.find('.')));
+  p->slot = spec.cwd.string();
+  p->owner = &owner;
+  if (p->name.ends_with(".setup"))
+    p->what = program::setup;
+  else if (p->name.find(".verify.") != p->name.npos)
+    p->what = program::verify;
+  w.processes.push_back(std::move(p));
+  return *w.processes.back();
+}
+
+}  // namespace
+
+asio::awaitable<result<std::unique_ptr<process::child>>> virtual_host::start(
+    process::spawn_spec spec) {
+  const std::string name = spec.attempt_dir.filename().string();
+  if (w_.living(name)) co_return fail(errc::held, "a shim lives in " + name);
+  if (w_.goes_wrong(w_.odds.spawn)) {
+    owner_.faulted = true;
+    co_await owner_.pass(w_.random.between(1ms, 50ms));
+    co_return os_error(EAGAIN, "cannot start " + name);
+  }
+  virtual_process& p = add_process(w_, owner_, spec);
+  w_.note("{} starts in {}", p.name, p.slot);
+  w_.check->starts(p, &owner_);
+  auto child = std::make_unique<virtual_child>(w_, owner_, p, owner_.executor());
+  begin_process(w_, p);
+  const bool hangs = w_.goes_wrong(w_.odds.spawn);
+  const duration takes = hangs ? w_.random.between(30s, 90s) : w_.random.between(1ms, 20ms);
+  co_await owner_.pass(takes);
+  co_return std::unique_ptr<process::child>(std::move(child));
+}
+
+asio::awaitable<void> virtual_host::join() {
+  co_return;
+}
+
+}  // namespace remora::sim

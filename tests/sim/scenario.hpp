@@ -1,0 +1,19 @@
+// One seed: a run, what befalls it, and its end.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+
+namespace remora::sim {
+
+struct verdict {
+  std::string violation;  ///< empty: all invariants held
+  std::deque<std::string> trace;
+  std::uint64_t steps = 0, lives = 0;
+};
+
+/// Plays `seed`; the same seed plays the same. Thread: any, a seed is played by one.
+verdict play(std::uint64_t seed, bool tracing);
+
+}  // namespace remora::sim
