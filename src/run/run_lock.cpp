@@ -189,13 +189,14 @@ result<std::optional<run_lock>> run_lock::make(const run_layout& layout) {
   while (!made) {  // a sweep is once at a start: nobody is faster for long
     REMORA_TRY(made, make_unnamed(runs));
   }
-  REMORA_TRY(run_lock lock, claim(std::move(made->lock), layout, 1));
-  if (::rename(made->path.c_str(), layout.root.c_str()) == 0) {
+  auto lock = claim(std::move(made->lock), layout, 1);
+  if (lock && ::rename(made->path.c_str(), layout.root.c_str()) == 0) {
     REMORA_CHECK(sync_directory(runs));
-    return std::optional(std::move(lock));
+    return std::optional(std::move(*lock));
   }
   const int why = errno;
   fs::remove_all(made->path, ec);
+  if (!lock) return lock.error();
   if (why == EEXIST || why == ENOTEMPTY) return std::optional<run_lock>();
   return os_error(why, "cannot make " + layout.root.string());
 }
