@@ -58,6 +58,7 @@ json::object shortened(const agent::event& e) {
 }  // namespace
 
 asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
+  co_await await_saves();
   auto prompt = co_await make_prompt();
   if (!prompt) {
     attempt_ = attempt_no(number);  // the end that follows is this attempt's, not the last one's

@@ -48,6 +48,7 @@ slot_request task_runner::make_slot_request() const {
 }
 
 asio::awaitable<result<void>> task_runner::lend_slot() {
+  co_await await_saves();
   auto settled = co_await settle_orphan();
   if (!settled) co_return settled.error();
   slot_request request = make_slot_request();

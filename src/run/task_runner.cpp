@@ -44,6 +44,7 @@ task_runner::task_runner(run_context& run, const task_plan& task, task_start sta
       start_limit_(run.timers, [this] { give_up_start(); }),
       drain_(run.timers, [this] { flush_exit(); }),
       commands_(run.host, run.timers),
+      saves_ended_(run.loop),
       record_(start_.record),
       number_(start_.number),
       progress_saved_(mind_.progress()) {
@@ -63,7 +64,10 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
   wake_.set(std::nullopt);
   stop_work_.request_stop();
   commands_.kill();
-  if (failed_ || failed) starts_.cancel();
+  if (failed_ || failed) {  // what waits for the part that failed would wait for ever
+    starts_.cancel();
+    work_.cancel();
+  }
   try {
     co_await end_parts();
   } catch (...) {

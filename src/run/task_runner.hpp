@@ -77,6 +77,8 @@ class task_runner {
   // task_save.cpp: checkpoints
   void enqueue(const supervise::save& s);
   boost::asio::awaitable<void> save_all();
+  /// What an attempt left to be saved is: its worktree, number and output are not the next one's.
+  boost::asio::awaitable<void> await_saves();
   boost::asio::awaitable<result<supervise::saved>> save_once(supervise::save what);
   save_request make_save_request(const supervise::save& what);
 
@@ -146,6 +148,7 @@ class task_runner {
   // checkpoints
   std::deque<supervise::save> saves_;
   bool saving_ = false;
+  io::condition saves_ended_;
   std::optional<git::oid> record_;  ///< the newest
   git::oid files_;                  ///< its files commit
   checkpoint_no number_;

@@ -39,6 +39,11 @@ asio::awaitable<void> task_runner::save_all() {
     post(supervise::save_failed{what.token, saved.error().what});
   }
   saving_ = false;
+  saves_ended_.notify();
+}
+
+asio::awaitable<void> task_runner::await_saves() {
+  while (saving_) co_await saves_ended_.wait();
 }
 
 save_request task_runner::make_save_request(const supervise::save& what) {
