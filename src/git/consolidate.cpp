@@ -120,8 +120,9 @@ result<bool> consolidate_packs(repository& repo) {
   }
   repository_impl& own = repo.inside();
   std::vector<std::string> now = stems_of(list_our_packs(directory));
-  if (!std::includes(now.begin(), now.end(), own.our_packs.begin(), own.our_packs.end()))
-    REMORA_CHECK(open_objects_again(own));
+  const bool all_there =
+      std::includes(now.begin(), now.end(), own.our_packs.begin(), own.our_packs.end());
+  if (merged || !all_there) REMORA_CHECK(open_objects_again(own));
   own.our_packs = std::move(now);
   return merged;
 }
