@@ -36,7 +36,9 @@ asio::awaitable<void> task_runner::save_all() {
     }
     warn(fmt::format("checkpoint ({}) failed: {}; it is tried again", what.reason,
                      saved.error().what));
-    post(supervise::save_failed{what.token, saved.error().what});
+    const bool slot_lost = what.final && saved.error().is(errc::vanished);
+    if (slot_lost && !start_.slot.empty()) start_.abandoned = std::exchange(start_.slot, {});
+    post(supervise::save_failed{what.token, saved.error().what, slot_lost});
   }
   saving_ = false;
   saves_ended_.notify();

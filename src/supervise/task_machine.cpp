@@ -131,6 +131,7 @@ void task_machine::take(const saved& f, time_point now) {
 
 void task_machine::take(const save_failed& f, time_point now) {
   cadence_.answered(f.token, false, milliseconds::zero());
+  quarantined_ = quarantined_ || f.slot_lost;
   save_answered(f.token, false, f.why, now);
 }
 

@@ -290,6 +290,15 @@ BOOST_AUTO_TEST_CASE(P6_nothing_is_verified_in_a_quarantined_slot) {
   BOOST_TEST(d.tell(verified{}) == "end completed -, publish");
 }
 
+BOOST_AUTO_TEST_CASE(G8_after_an_agent_that_removed_its_worktree_the_successor_gets_another) {
+  auto d = at(phase::running);
+  d.tell(exited{{verdict::timed_out, "external", {}}, {}});
+  d.tell(emptied{});
+  const save_failed lost{.token = d.token, .why = "it is gone", .slot_lost = true};
+  BOOST_TEST(d.tell(lost) == "end timed_out/external +, prepare");
+  BOOST_TEST(d.tell(prepared{}) == "spawn 2");
+}
+
 BOOST_AUTO_TEST_CASE(a_slot_lost_while_its_agent_had_completed_ends_the_attempt_once) {
   auto l = quiet();
   l.verifies = true;

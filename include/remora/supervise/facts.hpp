@@ -49,6 +49,7 @@ struct saved {
 struct save_failed {
   std::uint64_t token = 0;
   std::string why;
+  bool slot_lost = false;  ///< the worktree is not there any more: a successor needs another one
 };
 struct verified {
   bool ok = true;
