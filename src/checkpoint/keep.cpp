@@ -56,8 +56,9 @@ result<kept_commits> find_kept(const git::repository& repo, git::object_writer& 
       found.unreadable.push_back(id);
       continue;
     }
-    REMORA_CHECK(objects.adopt_commits(id, durable));
-    found.keep.push_back(id);
+    const auto adopted = objects.adopt_commits(id, durable);
+    if (!adopted && !adopted.error().is(errc::corrupt)) return adopted.error();
+    (adopted ? found.keep : found.unreadable).push_back(id);
   }
   return found;
 }

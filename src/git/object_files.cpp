@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <iterator>
-#include <remora/core/plant.hpp>
 #include <remora/core/text.hpp>
 
 #include "git/pack_files.hpp"
@@ -156,6 +155,7 @@ result<void> object_files::sync_files(std::span<const oid> ids) {
 }
 
 std::vector<oid> object_files::not_in_our_packs(std::span<const oid> ids) const {
+  if (ids.empty()) return {};
   const fs::path directory = objects_ / "pack";
   std::vector<unique_fd> indexes;
   for (const our_files& files : list_our_packs(directory))
@@ -170,17 +170,18 @@ std::vector<oid> object_files::not_in_our_packs(std::span<const oid> ids) const 
   return others;
 }
 
-result<void> object_files::sync(std::span<const oid> ids, bool names_synced) {
+result<void> object_files::sync_names() const {
+  return sync_directory(objects_ / "pack");
+}
+
+result<void> object_files::sync(std::span<const oid> ids) {
   if (ids.empty()) return {};
-  const std::vector<oid> others = not_in_our_packs(ids);
-  if (others.size() < ids.size() && !names_synced) REMORA_CHECK(sync_directory(objects_ / "pack"));
-  if (others.empty() || planted("agent-sync")) return {};
-  if (others.size() > most_single_syncs) return sync_everything();
-  auto synced = sync_files(others);
+  if (ids.size() > most_single_syncs) return sync_everything();
+  auto synced = sync_files(ids);
   // A repack may move an object between the look and the open; it is somewhere else then.
   const bool disappeared =
       !synced && (synced.error().is_errno(ENOENT) || synced.error().is(errc::corrupt));
-  return disappeared ? sync_files(others) : synced;
+  return disappeared ? sync_files(ids) : synced;
 }
 
 result<void> object_files::sync_everything() {

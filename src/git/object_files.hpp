@@ -17,11 +17,14 @@ class object_files {
   /// `objects`: the repository's object directory.
   explicit object_files(std::filesystem::path objects);
 
-  /// Makes `ids` durable: syncs the files that hold them and their directories, or above 64 files
-  /// of somebody else's the whole file system(s). A pack of ours was synced before it had its name:
-  /// for what is in one only the name is, and not even that where `names_synced`: `objects/pack`
-  /// was synced since. Errors: errno of the sync; errc::corrupt if one of them is in no file.
-  result<void> sync(std::span<const oid> ids, bool names_synced);
+  /// Those that no pack of ours holds.
+  std::vector<oid> not_in_our_packs(std::span<const oid> ids) const;
+  /// The names in `objects/pack`: a pack of ours was synced before it had its own.
+  result<void> sync_names() const;
+  /// Makes `ids` durable where they are: syncs the files that hold them and their directories, or
+  /// above 64 files the whole file system(s). Errors: errno of the sync; errc::corrupt if one of
+  /// them is in no file.
+  result<void> sync(std::span<const oid> ids);
   /// `syncfs` on the object directory and on those that it borrows from.
   result<void> sync_everything();
 
@@ -32,7 +35,6 @@ class object_files {
   };
 
   result<std::vector<std::filesystem::path>> object_directories() const;
-  std::vector<oid> not_in_our_packs(std::span<const oid> ids) const;
   result<void> collect(const oid& id, const std::vector<std::filesystem::path>& directories,
                        worklist& work) const;
   result<void> sync_files(std::span<const oid> ids);

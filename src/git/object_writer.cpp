@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <remora/core/plant.hpp>
 #include <remora/core/text.hpp>
 #include <remora/git/object_writer.hpp>
 
@@ -16,6 +17,7 @@ namespace {
 using id_set = std::unordered_set<oid>;
 
 constexpr std::uint64_t read_whole_below = 4 << 20;
+constexpr std::size_t copied_below = 64 << 20;
 
 }  // namespace
 
@@ -27,7 +29,8 @@ struct object_writer::impl {
   result<void> force(const oid& id, std::string_view bytes, git_object_t type);
   result<oid> stream(int fd, std::uint64_t size);
   void wrote(const oid& id, std::uint64_t size);
-  result<void> write_again(const oid& id);
+  result<bool> copy(const oid& id);
+  result<void> take_over(std::span<const oid> ids);
   result<void> make_durable();
   void adopt(const oid& id) {
     if (!durable.contains(id) && !written.contains(id)) adopted.insert(id);
@@ -43,15 +46,12 @@ struct object_writer::impl {
   std::uint64_t bytes = 0;
 };
 
-/// Whether it is to be written: it is nowhere, or only where it is not believed. For one that we do
-/// not know, packs that came a moment ago are not looked for (that lists the directory, for each
-/// new object): an object that is there twice does no harm.
+/// Whether it is to be written. What the database has from somebody else is written all the same:
+/// it may be an empty file since a power cut, and until a ref names it a `git repack -ad` that has
+/// begun already drops it. An object that is there twice does no harm.
 bool object_writer::impl::is_wanted(const oid& id) const {
   if (written.contains(id)) return false;
-  if (doubtful.contains(id)) return true;
-  if (durable.contains(id)) return !repo.exists(id);
-  const git_oid raw = to_git(id);
-  return git_odb_exists_ext(repo.odb(), &raw, GIT_ODB_LOOKUP_NO_REFRESH) == 0;
+  return !durable.contains(id) || !repo.exists(id);
 }
 
 void object_writer::impl::wrote(const oid& id, std::uint64_t size) {
@@ -74,16 +74,7 @@ result<oid> object_writer::impl::put(std::string_view content, git_object_t type
   if (const int code = git_odb_hash(&raw, content.data(), content.size(), type); code != 0)
     return git_failure(code, "cannot hash an object");
   const oid id = from_git(raw);
-  if (is_wanted(id)) {
-    REMORA_CHECK(force(id, content, type));
-    return id;
-  }
-  if (written.contains(id)) return id;
-  // Freshens it: `gc --prune` then leaves it to us for its grace period.
-  if (const int code = git_odb_write(&raw, repo.odb(), content.data(), content.size(), type);
-      code != 0)
-    return git_failure(code, fmt::format("cannot write object {}", id.hex()));
-  adopt(id);
+  if (is_wanted(id)) REMORA_CHECK(force(id, content, type));
   return id;
 }
 
@@ -92,35 +83,58 @@ result<oid> object_writer::impl::stream(int fd, std::uint64_t size) {
   REMORA_TRY(const oid id, pending.write_file(fd, size, [&](const oid& found) {
     return is_new = is_wanted(found);
   }));
-  if (is_new)
-    wrote(id, size);
-  else
-    adopt(id);
+  if (is_new) wrote(id, size);
   return id;
 }
 
-result<void> object_writer::impl::write_again(const oid& id) {
+/// Copies what somebody else's git wrote, for the reasons of `is_wanted`. Nothing for a large one,
+/// which is not to be held in memory: that is only synced where it is.
+result<bool> object_writer::impl::copy(const oid& id) {
   const git_oid raw_id = to_git(id);
+  std::size_t size = 0;
+  git_object_t type = GIT_OBJECT_INVALID;
+  int code = git_odb_read_header(&size, &type, repo.odb(), &raw_id);
+  if (code == 0 && size > copied_below && !doubtful.contains(id)) return false;
   git_odb_object* raw = nullptr;
-  if (const int code = git_odb_read(&raw, repo.odb(), &raw_id); code != 0)  // checks the hash
+  if (code == 0) code = git_odb_read(&raw, repo.odb(), &raw_id);  // checks the hash
+  if (code == GIT_ENOTFOUND)
+    return fail(errc::corrupt, fmt::format("object {} is missing from the repository: it was "
+                                           "pruned, or never written",
+                                           id.hex()));
+  if (code != 0)
     return git_failure(code, fmt::format("cannot read object {}", id.hex()), errc::corrupt);
   const odb_object_handle object(raw);
-  return force(id, {static_cast<const char*>(git_odb_object_data(raw)), git_odb_object_size(raw)},
-               git_odb_object_type(raw));
+  REMORA_CHECK(force(id,
+                     {static_cast<const char*>(git_odb_object_data(raw)), git_odb_object_size(raw)},
+                     git_odb_object_type(raw)));
+  return true;
+}
+
+/// Copies now what is somebody else's, so that what cannot be read is told at once, to who can do
+/// without.
+result<void> object_writer::impl::take_over(std::span<const oid> ids) {
+  std::vector<oid> unknown;
+  for (const oid& id : ids)
+    if (!durable.contains(id) && !written.contains(id)) unknown.push_back(id);
+  if (!planted("agent-sync"))
+    for (const oid& id : files.not_in_our_packs(unknown)) REMORA_CHECK(copy(id));
+  for (const oid& id : unknown) adopt(id);
+  return {};
 }
 
 result<void> object_writer::impl::make_durable() {
   const std::vector<oid> named(adopted.begin(), adopted.end());
-  for (const oid& id : named)
-    if (doubtful.contains(id)) REMORA_CHECK(write_again(id));
-  const std::vector<oid> left(adopted.begin(), adopted.end());
-  for (const oid& id : left)
-    if (!repo.exists(id))
-      return fail(errc::corrupt, fmt::format("object {} is missing from the repository: it was "
-                                             "pruned, or never written",
-                                             id.hex()));
+  std::vector<oid> large;
+  const std::vector<oid> others = files.not_in_our_packs(named);
+  if (!planted("agent-sync"))
+    for (const oid& id : others) {
+      REMORA_TRY(const bool copied, copy(id));
+      if (!copied) large.push_back(id);
+    }
   REMORA_TRY(const bool names_synced, pending.settle());
-  return files.sync(left, names_synced);
+  // What was in a pack of ours already was synced before that had its name: now the name is.
+  if (others.size() < named.size() && !names_synced) REMORA_CHECK(files.sync_names());
+  return files.sync(large);
 }
 
 object_writer::object_writer(repository& repo) : impl_(std::make_unique<impl>(repo)) {}
@@ -165,6 +179,7 @@ result<void> object_writer::adopt_commits(const oid& tip, const oid& durable_bas
   const repository& repo = impl_->repo;
   constexpr auto all = static_cast<std::size_t>(-1);
   REMORA_TRY(const std::vector<oid> commits, repo.commits_between(durable_base, tip, all));
+  std::vector<oid> named;
   for (const oid& id : commits) {
     REMORA_TRY(const commit_info commit, repo.read_commit(id));
     oid before;
@@ -172,10 +187,11 @@ result<void> object_writer::adopt_commits(const oid& tip, const oid& durable_bas
       REMORA_TRY(const commit_info parent, repo.read_commit(commit.parents.front()));
       before = parent.tree;
     }
-    adopt(id);
-    REMORA_CHECK(new_objects(repo, before, commit.tree, [&](const oid& made) { adopt(made); }));
+    named.push_back(id);
+    REMORA_CHECK(
+        new_objects(repo, before, commit.tree, [&](const oid& made) { named.push_back(made); }));
   }
-  return {};
+  return impl_->take_over(named);
 }
 
 result<void> object_writer::barrier() {

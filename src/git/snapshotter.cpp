@@ -142,10 +142,13 @@ result<void> snapshotter::impl::adopt_named(const repository& repo, object_write
   if (!out.head.commit.is_zero()) tips.push_back(out.head.commit);
   for (const oid& tip : tips)
     if (tip != base && !objects.is_durable(tip)) {
-      REMORA_CHECK(objects.adopt_commits(tip, base));
+      const auto adopted = objects.adopt_commits(tip, base);
+      // One that cannot be read is not named: the checkpoint does without.
+      if (!adopted && !adopted.error().is(errc::corrupt)) return adopted.error();
     }
   for (const index_entry& e : out.index.entries)
-    if (e.mode != mode::commit && !e.intent_to_add && !objects.is_durable(e.id))
+    if (e.mode != mode::commit && !e.intent_to_add && !objects.is_durable(e.id) &&
+        repo.read_blob(e.id))
       objects.adopt(e.id);
   return {};
 }

@@ -2,9 +2,10 @@
 //
 // An object counts as durable only if this writer wrote it and `barrier` returned, or it is
 // reachable from a root. Whatever else is named (a blob that the database already had, an agent's
-// own commit) was written by somebody's git, which does not sync: `barrier` syncs its loose file or
-// pack, and the directory, once; above 64 such files by one `syncfs` (without it an
-// acknowledged checkpoint lost exactly what the agent had staged and committed, 4 of 4 power cuts).
+// own commit) was written by somebody's git. That need not sync (an acknowledged checkpoint lost
+// exactly what the agent had staged and committed, 4 of 4 power cuts), and its `repack -ad` drops
+// what no ref named when it began (a checkpoint was lost every few seconds beside an agent that
+// packs). So it is written again; a blob above 64 MiB that is only staged is synced where it is.
 //
 // New objects go into one pack from one barrier to the next. They are visible through its
 // repository at once, to everybody else after `barrier`; what never reached one is dropped with the
@@ -46,7 +47,7 @@ class object_writer {
   /// `id` (one object) was written by somebody else and is about to be named by us.
   void adopt(const oid& id);
   /// Every object reachable from commit `tip` and not from `durable_base` is adopted (an agent's
-  /// commits).
+  /// commits). Errors: errc::corrupt: not all of them can be read; none of them is adopted.
   result<void> adopt_commits(const oid& tip, const oid& durable_base);
 
   /// After success everything written or adopted so far survives a power cut.
