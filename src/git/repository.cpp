@@ -18,16 +18,18 @@ std::filesystem::path directory(const char* text) {
 error cannot_open(int code, const std::filesystem::path& path) {
   const std::string shown = to_utf8(path.string());
   error e = git_failure(code, fmt::format("cannot open the repository at {}", shown));
-  if (code == GIT_ENOTFOUND)
+  // libgit2 1.5.1 says instead of GIT_EOWNER that the setting which would allow it is not found.
+  const bool foreign = code == GIT_EOWNER || e.what.find("safe.directory") != e.what.npos;
+  if (foreign)
+    e = fail(errc::repository,
+             fmt::format("the repository at {} belongs to another user: if you trust it, run `git "
+                         "config --global --add safe.directory {}`",
+                         shown, shown));
+  else if (code == GIT_ENOTFOUND)
     e = fail(errc::repository,
              fmt::format("no git repository at or above {}: run `git init` and commit there, or "
                          "name another directory",
                          shown));
-  else if (code == GIT_EOWNER)
-    e.what = fmt::format(
-        "the repository at {} belongs to another user: if you trust it, run `git config --global "
-        "--add safe.directory {}`",
-        shown, shown);
   else if (e.what.find("unsupported extension") != std::string::npos)
     e.what +=
         " (remora cannot work in such a repository; `git config --unset` it, or clone anew "

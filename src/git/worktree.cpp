@@ -225,6 +225,12 @@ result<void> remove_worktree(const repository& repo, const fs::path& where) {
   return {};
 }
 
+result<void> remove_broken_entry(const repository& repo, const fs::path& entry) {
+  REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
+  REMORA_TRY(const unique_fd entries, open_file(entry.parent_path(), O_RDONLY | O_DIRECTORY));
+  return remove_tree(entries.get(), entry.filename().string());
+}
+
 result<std::vector<std::string>> remove_stale_locks(const repository& repo, const worktree& tree,
                                                     const std::string& branch) {
   std::vector<std::string> removed;

@@ -83,6 +83,7 @@ void prepared(task_fold& t, const record& r) {
 }
 void saved(task_fold& t, const record& r) {
   t.saved = mark(r.payload);
+  t.records.push_back(t.saved->record);
   t.prepared.reset();
   ++t.checkpoints;
 }

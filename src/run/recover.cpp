@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 #include <filesystem>
+#include <remora/core/posix.hpp>
 
 namespace remora::run {
 namespace {
@@ -29,33 +30,52 @@ result<agent::state> adopt(const agent::state& mind, const run_id& run) {
   return agent::state::from_json(boost::json::serialize(v));
 }
 
-/// The checkpoint that the journal says is the newest, or an older one where that is damaged.
-result<void> take_newest(git::repository& repo, checkpoint::store& store, const run_id& run,
-                         const task_plan& task, const task_fold& fold, recovered_task& r) {
-  const std::optional<checkpoint_mark>& newest = fold.saved;
-  if (fold.prepared) {
-    REMORA_TRY(const bool there,
-               store.recover(run, task.id, fold.prepared->record, fold.prepared->old));
-    if (there) return take_checkpoint_of(repo, store, fold.prepared->record, r.start);
+/// `mark` is made the task's checkpoint, if it is all there. What its ref held instead is remarked.
+result<bool> put_back(checkpoint::store& store, const run_id& run, const task_plan& task,
+                      const checkpoint_mark& mark, recovered_task& r) {
+  checkpoint::store::published how;
+  REMORA_TRY(const bool there, store.recover(run, task.id, mark.record, mark.old, &how));
+  if (how.kept)
     r.remarks.push_back(
-        fmt::format("checkpoint {} had not been completed", fold.prepared->number.value()));
-  }
-  if (!newest) return {};
-  REMORA_TRY(const bool there, store.recover(run, task.id, newest->record, newest->old));
-  if (there) return take_checkpoint_of(repo, store, newest->record, r.start);
-  const git::oid known[] = {newest->record};
-  const auto older = store.newest_readable(run, task.id, known);
-  if (!older)
+        fmt::format("the checkpoint ref of {} held a value that remora's journal does not know; it "
+                    "was kept at {}",
+                    task.id.str(), *how.kept));
+  return there;
+}
+
+/// `mark`, or where not all of it can be read any more (G13) the newest one that is whole.
+result<void> take_whole(git::repository& repo, checkpoint::store& store, const run_id& run,
+                        const task_plan& task, const task_fold& fold, const checkpoint_mark& mark,
+                        recovered_task& r) {
+  std::vector<git::oid> known(fold.records.rbegin(), fold.records.rend());
+  known.insert(known.begin(), mark.record);
+  const auto whole = store.newest_readable(run, task.id, known);
+  if (!whole)
     return fail(
         errc::corrupt,
         fmt::format("checkpoint {} of task '{}' is damaged, and no older one is whole: 'git "
                     "fsck' names what is missing, 'remora rerun --clean' starts it anew",
-                    newest->number.value(), task.id.str()));
-  r.remarks.push_back(fmt::format("checkpoint {} of task '{}' is damaged; it goes on from {}",
-                                  newest->number.value(), task.id.str(), older->number.value()));
-  REMORA_CHECK(take_checkpoint_of(repo, store, older->commit, r.start));
-  r.start.number = newest->number;  // numbers go on
+                    mark.number.value(), task.id.str()));
+  if (whole->commit != mark.record)
+    r.remarks.push_back(fmt::format("checkpoint {} of task '{}' is damaged; it goes on from {}",
+                                    mark.number.value(), task.id.str(), whole->number.value()));
+  REMORA_CHECK(take_checkpoint_of(repo, store, whole->commit, r.start));
+  r.start.number = mark.number;  // numbers go on
   return {};
+}
+
+/// The checkpoint that the journal says is the newest, or an older one where that is damaged.
+result<void> take_newest(git::repository& repo, checkpoint::store& store, const run_id& run,
+                         const task_plan& task, const task_fold& fold, recovered_task& r) {
+  if (fold.prepared) {
+    REMORA_TRY(const bool there, put_back(store, run, task, *fold.prepared, r));
+    if (there) return take_whole(repo, store, run, task, fold, *fold.prepared, r);
+    r.remarks.push_back(
+        fmt::format("checkpoint {} had not been completed", fold.prepared->number.value()));
+  }
+  if (!fold.saved) return {};
+  REMORA_CHECK(put_back(store, run, task, *fold.saved, r));
+  return take_whole(repo, store, run, task, fold, *fold.saved, r);
 }
 
 }  // namespace
@@ -73,7 +93,9 @@ result<recovered_task> recover_task(git::repository& repo, git::object_writer& o
   } else if (fold.saved) {  // it may be pruned already, and nothing of it is needed
     (void)take_checkpoint_of(repo, store, fold.saved->record, r.start);
   }
-  if (!fold.attempt_is_open()) {  // nobody of ours can hold it: the agents are gone, or never were
+  // Nobody of ours can hold it: the agents are gone with the machine, or never were.
+  const bool restarted = !fold.slot.empty() && fold.slot_boot != boot_id();
+  if (!fold.attempt_is_open() || restarted) {
     const std::string branch = checkpoint::task_branch(run, task.id);
     std::error_code ec;
     if (std::filesystem::remove(repo.common_dir() / (branch + ".lock"), ec))

@@ -16,8 +16,9 @@ bool same_place(const fs::path& a, const fs::path& b) {
 /// `entry`: git's directory of a worktree that has the branch.
 result<void> take_from(git::repository& repo, const slot_request& r, const fs::path& entry,
                        const std::optional<git::oid>& tip) {
-  REMORA_TRY(const std::string gitfile, read_file(entry / "gitdir"));
-  const fs::path root = fs::path(std::string(trim(gitfile))).parent_path();
+  const auto gitfile = read_file(entry / "gitdir", 4096);
+  if (!gitfile || !gitfile->starts_with('/')) return git::remove_broken_entry(repo, entry);
+  const fs::path root = fs::path(std::string(trim(*gitfile))).parent_path();
   std::error_code ec;
   if (!same_place(root.parent_path(), r.slots_root))
     return fail(errc::repository,
@@ -28,6 +29,12 @@ result<void> take_from(git::repository& repo, const slot_request& r, const fs::p
   if (!same_place(root, r.abandoned) || !fs::exists(root, ec))
     return git::remove_worktree(repo, root);
   return write_file_durably(entry / "HEAD", tip.value_or(r.base).hex() + "\n", 0644);
+}
+
+/// Whether every commit from `base` to `tip` can be read.
+bool is_whole(const git::repository& repo, const git::oid& base, const git::oid& tip) {
+  constexpr auto all = static_cast<std::size_t>(-1);
+  return repo.exists(tip) && repo.commits_between(base, tip, all).has_value();
 }
 
 }  // namespace
@@ -50,7 +57,14 @@ result<std::string> free_branch(git::repository& repo, const slot_request& r) {
                 fmt::format("{} is checked out in your repository: 'git switch --detach' lets the "
                             "task go on",
                             r.branch));
-  REMORA_TRY(const std::optional<git::oid> tip, repo.read_ref(r.branch));
+  std::string remark;
+  auto read = repo.read_ref(r.branch);
+  if (!read && read.error().is(errc::corrupt)) {  // an agent's git need not sync
+    REMORA_CHECK(repo.delete_unreadable_ref(r.branch));
+    remark = fmt::format("{} held no commit any more: it is made anew", r.branch);
+    read = std::optional<git::oid>();
+  }
+  REMORA_TRY(const std::optional<git::oid> tip, std::move(read));
   std::error_code ec;
   std::vector<fs::path> entries;
   for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec))
@@ -59,14 +73,19 @@ result<std::string> free_branch(git::repository& repo, const slot_request& r) {
     const auto head = read_file(entry / "HEAD", 4096);
     if (head && trim(*head) == "ref: " + r.branch) REMORA_CHECK(take_from(repo, r, entry, tip));
   }
-  if (!tip) return std::string();
+  if (!tip) return remark;
+  if (!is_whole(repo, r.base, *tip)) {
+    remark = fmt::format("the commit {} of {} is damaged: it goes on from the last checkpoint",
+                         tip->hex(), r.branch);
+    REMORA_CHECK(repo.delete_ref(r.branch, *tip));
+    return remark;
+  }
   git::oid known = r.base;
   if (r.record) {
     REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, *r.record));
     if (!record.head.commit.is_zero()) known = record.head.commit;
   }
   REMORA_TRY(const bool kept, repo.is_ancestor(*tip, known));
-  std::string remark;
   if (!kept) {
     REMORA_TRY(const std::string name, keep_aside(repo, r.aside, *tip));
     remark =

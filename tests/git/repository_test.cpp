@@ -1,6 +1,7 @@
 #include <remora/git/repository.hpp>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
 #include <remora/git/object_writer.hpp>
@@ -390,6 +391,17 @@ BOOST_AUTO_TEST_CASE(F1_a_ref_of_no_bytes_can_be_deleted) {
   repository repo = open(files.path());
   BOOST_REQUIRE(repo.delete_unreadable_ref("refs/heads/x").has_value());
   BOOST_TEST(!repo.read_ref("refs/heads/x").value().has_value());
+}
+
+BOOST_AUTO_TEST_CASE(G18_a_repository_of_another_user_is_explained,
+                     *boost::unit_test::precondition([](auto) { return ::geteuid() == 0; })) {
+  const test_repo files;
+  BOOST_REQUIRE(::chown((files.path() / ".git").c_str(), 65534, 65534) == 0);
+  BOOST_REQUIRE(::chown(files.path().c_str(), 65534, 65534) == 0);
+  const auto repo = repository::discover(files.path());
+  BOOST_REQUIRE(repo.has_error());
+  BOOST_TEST(repo.error().is(errc::repository));
+  BOOST_TEST(mentions(repo.error(), "safe.directory"));
 }
 
 BOOST_AUTO_TEST_CASE(G5_a_users_branch_named_remora_is_named_with_the_way_out) {

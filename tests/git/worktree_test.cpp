@@ -227,6 +227,16 @@ BOOST_AUTO_TEST_CASE(G11_a_directory_that_remora_did_not_make_is_never_removed) 
   BOOST_TEST(read_bytes(root / "mine") == "x");
 }
 
+BOOST_AUTO_TEST_CASE(F1_an_entry_that_a_power_cut_emptied_can_be_removed) {
+  const worktree tree = add();
+  write_bytes(tree.git_dir / "gitdir", "");
+  BOOST_REQUIRE(remove_broken_entry(repo(), tree.git_dir));
+  BOOST_TEST(!fs::exists(tree.git_dir));
+  fs::remove_all(root);
+  files.git("branch -q -D remora/run/task");
+  BOOST_TEST(add_worktree(repo(), root, branch, head, {}).has_value());
+}
+
 BOOST_AUTO_TEST_CASE(G21_locks_of_dead_processes_go_and_those_of_others_stay) {
   const worktree tree = add();
   write_bytes(tree.git_dir / "index.lock", "");

@@ -55,6 +55,10 @@ result<void> check_worktree(const worktree& tree);
 /// Only below a directory that remora made: refuses a `root` without our bookkeeping.
 result<void> remove_worktree(const repository& repo, const std::filesystem::path& root);
 
+/// Removes git's entry of a worktree, `<common dir>/worktrees/<name>`, which no longer says where
+/// the worktree is: a power cut leaves such, and git refuses the branch that it names.
+result<void> remove_broken_entry(const repository& repo, const std::filesystem::path& entry);
+
 /// The `*.lock` files that dead processes left in the worktree's own git directory, and its
 /// branch's lock. Only once the process tree is proven empty (G21). Returns what it removed.
 result<std::vector<std::string>> remove_stale_locks(const repository& repo, const worktree& tree,

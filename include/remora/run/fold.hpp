@@ -41,6 +41,7 @@ struct task_fold {
   std::vector<attempt_fold> attempts;
   std::optional<checkpoint_mark> prepared;  ///< not known to be saved
   std::optional<checkpoint_mark> saved;     ///< the newest
+  std::vector<git::oid> records;            ///< of all that were saved, the oldest first
   git::oid published;                       ///< the result; zero: none
   bool published_whole = true;              ///< everything of the checkpoint is in the result
   boost::json::object ended;                ///< payload of `task_ended`; empty while it goes on
