@@ -8,8 +8,10 @@
 namespace remora::checkpoint {
 namespace {
 
-/// Between a read of a ref and its swap somebody may move it again; nobody does so for long.
-constexpr int tries = 8;
+/// Between a read of a ref and its swap somebody may move it again. Of eight writers at one ref
+/// each got through within twenty tries when it was measured; who waits for a lock waits a random
+/// time.
+constexpr int tries = 64;
 
 /// Names `value` so that it stays, though a ref of ours no longer does.
 result<std::string> set_aside(git::repository& repo, const run_id& run, const task_id& task,
