@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Whole runs amid one fault each of the repository or its disk, by the fault's id.
+
+    tests/e2e/faults.py --remora PROGRAM [--slow-disk LIBRARY] [TEST …]
+
+Needs git and nothing else; a test that needs root says so and is skipped. Every test has a repository and a state
+directory of its own.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+import main_job
+from main_job import PATIENCE, Job
+
+SLOW_DISK = ""
+
+# Three turns, each with a change; the second one is staged, the third one committed.
+TURNS = r"""
+cat > /dev/null
+for n in 1 2 3; do
+  echo "$n" >> grow.txt
+  [ "$n" = 1 ] || git add -A
+  [ "$n" != 3 ] || git commit -qm 'the agent commits'
+  echo '{"type":"turn_ended"}'
+done
+echo '{"type":"finished","ok":true}'
+"""
+
+
+class Faults(Job):
+    def plan(self, tasks, more="", script=TURNS, repo=None):
+        file = Path(super().plan(tasks, more, script, repo))
+        file.write_text(file.read_text().replace("adapter: text", "adapter: jsonl"))
+        return str(file)
+
+    def succeeds(self, *args, cwd=None):
+        events = self.events(self.remora(*args, "--json", cwd=cwd))
+        over = [e for e in events if e["type"] == "task_ended"]
+        self.assertEqual({e["outcome"] for e in over}, {"succeeded"})
+        return events, over
+
+    def test_G2_a_users_index_lock_is_nobodys_business(self):
+        lock = self.repo / ".git/index.lock"
+        lock.write_bytes(b"")
+        _, over = self.succeeds("run", self.plan(["a"]))
+        self.assertTrue(lock.exists())
+        self.assertEqual(self.git("show", f"{over[0]['branch']}:grow.txt"), "1\n2\n3\n")
+
+    def test_G6_a_run_that_met_a_stuck_lock_of_packed_refs_goes_on_without_it(self):
+        lock = self.repo / ".git/packed-refs.lock"
+        lock.write_bytes(b"")
+        done = subprocess.run([main_job.REMORA, "run", self.plan(["a"])], cwd=self.repo, env=self.env, capture_output=True, text=True,
+                              timeout=PATIENCE)
+        self.assertTrue(lock.exists())
+        lock.unlink()
+        if done.returncode != 0:
+            self.assertIn("lock", done.stdout + done.stderr)
+            self.remora("resume")
+        branch = next(r for r in self.refs("refs/heads/remora") if r.endswith("/a"))
+        self.assertEqual(self.git("show", f"{branch}:grow.txt"), "1\n2\n3\n")
+        self.assertEqual(self.refs("refs/remora/wip"), [])
+
+    def test_G8_a_checkpoint_outlives_its_worktree(self):
+        script = ('cat >/dev/null\n'
+                  'if [ "$REMORA_ATTEMPT" = 1 ]; then\n'
+                  '  echo one > f; git add f; echo \'{"type":"turn_ended"}\'\n'
+                  '  until git rev-parse -q --verify "refs/remora/wip/$REMORA_RUN/$REMORA_TASK" > /dev/null; do :; done\n'
+                  '  git worktree remove --force --force "$PWD"; exit 1\n'
+                  'fi\n'
+                  'cat f > g; echo \'{"type":"finished","ok":true}\'\n')
+        _, over = self.succeeds("run", self.plan(["a"], script=script))
+        self.assertEqual(self.git("show", f"{over[0]['branch']}:g"), "one\n")
+
+    def test_G14_shallow_clones_and_borrowed_objects(self):
+        (self.repo / "tracked.txt").write_text("two\n")
+        self.git("commit", "-qam", "second")
+        for name, options in (("shallow", ("--depth", "1", f"file://{self.repo}")), ("borrowing", ("--shared", str(self.repo)))):
+            with self.subTest(name):
+                clone = self.dir / name
+                self.git("clone", "-q", *options, str(clone), cwd=self.dir)
+                _, over = self.succeeds("run", self.plan(["a"], repo=clone), cwd=clone)
+                self.assertEqual(self.git("show", f"{over[0]['branch']}:grow.txt", cwd=clone), "1\n2\n3\n")
+                self.assertEqual(self.git("fsck", "--no-dangling", "--no-progress", cwd=clone), "")
+
+    def test_G16_what_a_dead_writer_left_is_swept_at_the_next_start(self):
+        packs = self.repo / ".git/objects/pack"
+        packs.mkdir(exist_ok=True)
+        left = [packs / "remora-AbC123.tmp", packs / "remora-AbC123.idx.tmp"]
+        for file in left:
+            file.write_bytes(b"half a pack")
+        somebodys = packs / "tmp_pack_AbC123"
+        somebodys.write_bytes(b"half a pack")
+        self.succeeds("run", self.plan(["a"]))
+        self.assertEqual([str(file) for file in left if file.exists()], [])
+        self.assertTrue(somebodys.exists())
+
+    def test_F8_many_checkpoints_stay_few_packs_and_little_space(self):
+        script = ('cat >/dev/null\nn=0\n'
+                  'while [ "$n" -lt 120 ]; do\n'
+                  '  n=$((n + 1)); echo "$n" >> grow.txt; echo \'{"type":"turn_ended"}\'\n'
+                  '  [ $((n % 10)) != 0 ] || until [ "$(git rev-parse "refs/remora/wip/$REMORA_RUN/$REMORA_TASK" 2>&1)" != "$last" ]; do :; done\n'
+                  '  last=$(git rev-parse "refs/remora/wip/$REMORA_RUN/$REMORA_TASK" 2>&1)\n'
+                  'done\n'
+                  'ls "$(git rev-parse --git-common-dir)/objects/pack" > "$SEEN/packs"\n'
+                  'echo \'{"type":"finished","ok":true}\'\n')
+        events, _ = self.succeeds("run", self.plan(["a"], "defaults: {checkpoint: {min_gap: 1ms}}", script))
+        self.assertGreater(sum(e["type"] == "checkpoint_saved" for e in events), 12)
+        kept = [name for name in (self.seen / "packs").read_text().split() if name.endswith(".pack")]
+        self.assertLessEqual(len(kept), 12)  # ten, and what is being written and merged at that moment
+        used = sum(file.stat().st_size for file in (self.repo / ".git/objects").rglob("*") if file.is_file())
+        self.assertLess(used, 3 << 20)
+
+    @unittest.skipUnless(os.geteuid() == 0, "giving a repository to somebody else needs root")
+    def test_G18_somebody_elses_repository_is_explained(self):
+        for path in [self.repo, *self.repo.rglob("*")]:
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+        done = self.remora("run", self.plan(["a"]), status=4)
+        self.assertIn("safe.directory", done.stderr)
+
+    def test_F11_a_slow_disk_delays_neither_deadlines_nor_other_tasks(self):
+        if not SLOW_DISK:
+            self.skipTest("no library that slows syncs down")
+        script = ('cat >/dev/null\n'
+                  'echo "$REMORA_ATTEMPT" >> lives\n'
+                  'echo \'{"type":"turn_ended"}\'\n'
+                  '[ "$REMORA_TASK.$REMORA_ATTEMPT" != a.1 ] || exec sleep 987654\n'
+                  'echo \'{"type":"finished","ok":true}\'\n')
+        # A checkpoint takes longer than what is left of the attempt, and than a checkpoint may take before the first signal.
+        plan = self.plan(["a", "b"], "defaults: {limits: {wall: 2s, snapshot: 200ms, grace: 1s}, checkpoint: {min_gap: 50ms}}", script)
+        self.env.update(LD_PRELOAD=SLOW_DISK, SLOW_DISK_MS="400")
+        events, _ = self.succeeds("run", plan)
+        ended = [(e["task"], e["verdict"]) for e in events if e["type"] == "attempt_ended"]
+        self.assertEqual(sorted(ended), [("a", "completed"), ("a", "timed_out"), ("b", "completed")])
+        branch = next(r for r in self.refs("refs/heads/remora") if r.endswith("/a"))
+        self.assertEqual(self.git("show", f"{branch}:lives"), "1\n2\n")
+
+
+def main():
+    global SLOW_DISK
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--remora", required=True)
+    parser.add_argument("--slow-disk", default="")
+    known, rest = parser.parse_known_args()
+    main_job.REMORA = str(Path(known.remora).resolve())
+    SLOW_DISK = str(Path(known.slow_disk).resolve()) if known.slow_disk else ""
+    unittest.main(argv=[sys.argv[0], *rest], verbosity=2)
+
+
+if __name__ == "__main__":
+    main()
