@@ -21,6 +21,12 @@ PATIENCE = 120
 PLANTS = {
     # the removal of locks that a dead owner of the run left
     "lock-reaping": ["kill.py", "--only", "run", "--points", "60"],
+    # the sync of the journal before anything depends on it
+    "journal-sync": ["powercut.py", "--cuts", "4"],
+    # the sync of a checkpoint's pack
+    "pack-sync": ["powercut.py", "--cuts", "4"],
+    # the copy of what an agent's git wrote and need not have synced
+    "agent-sync": ["powercut.py", "--cuts", "8"],
 }
 
 
