@@ -1,6 +1,7 @@
 // Refs: by compare-and-swap and durable on return, but for those that are derived from others.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -137,6 +138,17 @@ result<void> write_unsynced(const std::filesystem::path& file, const std::string
   return written;
 }
 
+/// libgit2 takes the lock of packed-refs only after it has read them: of two that delete at once,
+/// one puts back what the other has deleted. So ours wait for each other.
+result<unique_fd> lock_deletions(const std::filesystem::path& common_dir) {
+  REMORA_CHECK(make_directories(common_dir / "remora", 0700));
+  REMORA_TRY(unique_fd lock,
+             open_file(common_dir / "remora" / "deletions", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  while (::flock(lock.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return os_error(errno, "cannot lock the deletion of refs");
+  return lock;
+}
+
 }  // namespace
 
 result<std::optional<oid>> repository::read_ref(const std::string& name) const {
@@ -208,6 +220,7 @@ result<void> repository::set_derived_ref(const std::string& name, const oid& to)
 }
 
 result<void> repository::delete_unreadable_ref(const std::string& name) {
+  REMORA_TRY(const unique_fd alone, lock_deletions(impl_->common_dir));
   REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, [&] {
                return git_reference_remove(raw(), name.c_str());
              }));
@@ -216,6 +229,7 @@ result<void> repository::delete_unreadable_ref(const std::string& name) {
 }
 
 result<void> repository::delete_ref(const std::string& name, const oid& from) {
+  REMORA_TRY(const unique_fd alone, lock_deletions(impl_->common_dir));
   oid target;
   REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, [&] {
                reference_handle ref;

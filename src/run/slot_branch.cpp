@@ -19,6 +19,10 @@ result<void> take_from(git::repository& repo, const slot_request& r, const fs::p
   const auto gitfile = read_file(entry / "gitdir", 4096);
   if (!gitfile || !gitfile->starts_with('/')) return git::remove_broken_entry(repo, entry);
   const fs::path root = fs::path(std::string(trim(*gitfile))).parent_path();
+  // The directory may have been deleted and made again, for another task: only the entry is ours.
+  const auto points_to = read_file(root / ".git", 4096);
+  if (points_to && trim(*points_to) != "gitdir: " + entry.string())
+    return git::remove_broken_entry(repo, entry);
   std::error_code ec;
   if (!same_place(root.parent_path(), r.slots_root))
     return fail(errc::repository,
