@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import main_job
 from main_job import PATIENCE, Job
 
-DESCRIPTORS = 40
+DESCRIPTORS = 56
 
 
 class Scarcity(Job):
