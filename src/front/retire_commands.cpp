@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <ostream>
 #include <remora/core/text.hpp>
 #include <remora/core/units.hpp>
@@ -15,23 +16,26 @@ namespace {
 
 namespace json = boost::json;
 
-/// What one selector of `drop` names. `lock`: nobody resumes the run while we take it apart.
+/// What one selector of `drop` names.
 struct goods {
   run::run_view view;
   std::optional<task_id> task;
-  std::optional<run::run_lock> lock;
+  std::shared_ptr<run::held_run> held;  ///< by all that are of one run
 };
 
-result<goods> select_goods(const git::repository& repo, const std::string& selector) {
+result<goods> select_goods(const git::repository& repo, const std::string& selector,
+                           const std::vector<goods>& others) {
   REMORA_TRY(const run::selection what, run::select(repo, selector));
   REMORA_CHECK(no_checkpoint(what, selector));
-  const run::run_layout layout(repo.common_dir(), what.run);
-  std::optional<run::run_lock> lock;
-  if (std::filesystem::exists(layout.journal())) {
-    REMORA_TRY(lock, run::run_lock::take(layout));
+  std::shared_ptr<run::held_run> held;
+  for (const goods& other : others)
+    if (other.view.id == what.run) held = other.held;
+  if (!held) {
+    REMORA_TRY(run::held_run taken, run::held_run::take(repo, what.run));
+    held = std::make_shared<run::held_run>(std::move(taken));
   }
   REMORA_TRY(run::run_view view, run::load_run(repo, what.run));
-  return goods{std::move(view), what.task, std::move(lock)};
+  return goods{std::move(view), what.task, std::move(held)};
 }
 
 /// The tasks of it: one, or all of the run.
@@ -78,7 +82,7 @@ result<int> drop_command(session& s, const std::vector<std::string>& selectors, 
   REMORA_TRY(git::repository repo, git::repository::discover(s.directory));
   std::vector<goods> all;
   for (const std::string& selector : selectors) {
-    REMORA_TRY(goods g, select_goods(repo, selector));
+    REMORA_TRY(goods g, select_goods(repo, selector, all));
     if (!force) REMORA_CHECK(check_merged(repo, g));
     all.push_back(std::move(g));
   }
@@ -89,11 +93,12 @@ result<int> drop_command(session& s, const std::vector<std::string>& selectors, 
       continue;
     }
     for (const run::task_fold* task : tasks_of(g)) {
-      REMORA_CHECK(run::cancel_task(repo, g.view, *task, g.lock ? &*g.lock : nullptr));
+      REMORA_CHECK(run::cancel_task(repo, g.view, *task, g.held->lock()));
       REMORA_CHECK(run::drop_task(repo, g.view, *task));
       s.out << fmt::format("dropped {}/{}\n", g.view.id.str(), task->id);
     }
   }
+  all.clear();  // a run that is held keeps its packs
   run::release_packs(repo);
   return 0;
 }
@@ -133,7 +138,10 @@ result<int> prune_command(session& s, const prune_options& o) {
       continue;
     }
     REMORA_TRY(const std::string kept, why_kept(repo, *view));
-    if (kept.empty() && o.yes) REMORA_CHECK(run::remove_run(repo, *view));
+    if (kept.empty() && o.yes) {
+      REMORA_TRY(const run::held_run held, run::held_run::take(repo, id));
+      REMORA_CHECK(run::remove_run(repo, *view));
+    }
     say_pruned(s, id.str(), kept.empty() ? done : "kept", kept);
   }
   std::vector<run::leftover> stale;

@@ -42,6 +42,18 @@ result<void> check_free(const fs::path& root) {
                                             to_utf8(root.string())));
 }
 
+/// In one step: half an entry is found by nobody, git included. `remora/lock` is held.
+result<void> remove_entry(const fs::path& common_dir, const std::optional<fs::path>& entry) {
+  constexpr const char* aside = "removed-worktree";
+  REMORA_TRY(const unique_fd ours, open_file(common_dir / "remora", O_RDONLY | O_DIRECTORY));
+  REMORA_CHECK(remove_tree(ours.get(), aside));  // of somebody who died below
+  if (!entry) return {};
+  if (::renameat(AT_FDCWD, entry->c_str(), ours.get(), aside) != 0)
+    return os_error(errno, fmt::format("cannot remove {}", to_utf8(entry->string())));
+  ::rmdir(entry->parent_path().c_str());  // as git does with the last one; else not empty
+  return remove_tree(ours.get(), aside);
+}
+
 /// Directory, git's entry and our note. The order matters: the note is what allows the next try.
 result<void> remove_parts(const fs::path& common_dir, const fs::path& root) {
   const std::optional<fs::path> entry = find_entry(common_dir, root);
@@ -50,11 +62,7 @@ result<void> remove_parts(const fs::path& common_dir, const fs::path& root) {
   if (parent) {
     REMORA_CHECK(remove_tree(parent->get(), root.filename().string()));
   }
-  if (entry) {
-    REMORA_TRY(const unique_fd entries, open_file(entry->parent_path(), O_RDONLY | O_DIRECTORY));
-    REMORA_CHECK(remove_tree(entries.get(), entry->filename().string()));
-    ::rmdir(entry->parent_path().c_str());  // as git does with the last one; else not empty
-  }
+  REMORA_CHECK(remove_entry(common_dir, entry));
   return forget_made(common_dir, root);
 }
 

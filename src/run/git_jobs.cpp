@@ -6,6 +6,7 @@
 #include <remora/core/text.hpp>
 #include <remora/git/packs.hpp>
 #include <remora/run/git_jobs.hpp>
+#include <remora/run/leftovers.hpp>
 
 #include "run/slot_branch.hpp"
 
@@ -203,10 +204,12 @@ result<task_changes> changes_since(git_worker* worker, git::oid base, git::oid f
   return changes;
 }
 
-result<void> remove_checkpoint(git_worker* worker, git::oid id) {
+result<void> remove_checkpoint(git_worker* worker, run_id ours, git::oid id) {
   REMORA_CHECK(worker->check_lock());
   checkpoint::store store(worker->repo, worker->objects, true);
   REMORA_TRY(const checkpoint::record record, checkpoint::read_record(worker->repo, id));
+  if (record.run == ours) return store.remove(record);
+  REMORA_TRY(const held_run old, held_run::take(worker->repo, record.run));
   return store.remove(record);
 }
 

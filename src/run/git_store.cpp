@@ -148,7 +148,7 @@ auto git_task_store::publish_checkpoint(checkpoint::prepared prepared, git::snap
 }
 
 auto git_task_store::remove_checkpoint(git::oid record) -> awaited<void> {
-  co_return co_await io::run_on(worker_->pool, run::remove_checkpoint, worker_, record);
+  co_return co_await io::run_on(worker_->pool, run::remove_checkpoint, worker_, run_.id, record);
 }
 
 auto git_task_store::files_commit(git::oid record) -> awaited<git::oid> {

@@ -219,14 +219,34 @@ std::vector<std::string> sweep_leftovers(git::repository& repo) {
 result<std::vector<std::string>> remove_ref_locks(const fs::path& common_dir, const run_id& run,
                                                   const run_lock& ours) {
   std::vector<std::string> removed;
+  std::optional<bool> agents;
   for (const fs::path& lock : ref_locks(common_dir)) {
+    if (run_of(lock) != run || ours.is_younger(common_dir / lock)) continue;
     // The task's own branch is the agent's as well, which may be ending still.
-    const bool shared = lock.string().starts_with("refs/heads/remora/");
-    if (shared || run_of(lock) != run || ours.is_younger(common_dir / lock)) continue;
+    if (lock.string().starts_with("refs/heads/remora/")) {
+      if (!agents) agents = !process::find_shims(run.str() + ".").empty();
+      if (*agents) continue;
+    }
     REMORA_TRY(const bool gone, unlink_lock(common_dir / lock));
     if (gone) removed.push_back(lock.string());
   }
   return removed;
+}
+
+result<held_run> held_run::take(const git::repository& repo, const run_id& run) {
+  run_layout layout(repo.common_dir(), run);
+  REMORA_TRY(run_lock lock, run_lock::take(layout));
+  held_run held(std::move(layout), std::move(lock));
+  REMORA_CHECK(remove_ref_locks(repo.common_dir(), run, held.lock()));
+  return held;
+}
+
+held_run::~held_run() {
+  if (!lock_) return;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(layout_.root, ec))
+    if (entry.path() != layout_.lock()) return;
+  fs::remove_all(layout_.root, ec);
 }
 
 }  // namespace remora::run

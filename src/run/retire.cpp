@@ -71,7 +71,7 @@ result<void> append_offline(const run_layout& layout, std::string type, json::ob
 }  // namespace
 
 result<void> cancel_task(git::repository& repo, const run_view& view, const task_fold& task,
-                         const run_lock* lock) {
+                         const run_lock& lock) {
   if (task.is_done()) return {};
   REMORA_TRY(const task_id id, task_id::parse(task.id));
   const json::object payload{
@@ -86,7 +86,7 @@ result<void> cancel_task(git::repository& repo, const run_view& view, const task
   if (view.local)  // the run's end records it
     return append_offline(run_layout(repo.common_dir(), view.id), "task_ended", payload);
   git::object_writer objects(repo);
-  run_record_writer record(repo, objects, view.id, lock);
+  run_record_writer record(repo, objects, view.id, &lock);
   REMORA_CHECK(record.open());
   return record.task_ended(id, payload, std::nullopt, std::nullopt);
 }
@@ -99,6 +99,8 @@ result<void> drop_task(git::repository& repo, const run_view& view, const task_f
     const std::string made_for = git::worktree_branch(repo, task.slot);
     if (made_for.empty() || made_for == branch) REMORA_CHECK(git::remove_worktree(repo, task.slot));
   }
+  for (const git::made_worktree& tree : git::made_worktrees(repo))  // half made, and never lent
+    if (tree.branch == branch) REMORA_CHECK(git::remove_worktree(repo, tree.root));
   REMORA_CHECK(delete_ref(repo, checkpoint::wip_ref(view.id, id)));
   REMORA_CHECK(delete_ref(repo, checkpoint::wip_branch(view.id, id)));
   return delete_ref(repo, branch);

@@ -4,6 +4,7 @@
 
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
+#include <set>
 
 namespace remora::run {
 namespace fs = std::filesystem;
@@ -32,6 +33,8 @@ result<void> take_from(git::repository& repo, const slot_request& r, const fs::p
   // Whatever no attempt was started in holds nobody's work: a predecessor died before it told.
   if (!same_place(root, r.abandoned) || !fs::exists(root, ec))
     return git::remove_worktree(repo, root);
+  // From here on nothing says that it is the task's, so that no later life takes it for such a one.
+  REMORA_CHECK(write_file_durably(entry / "locked", "abandoned by " + r.branch + "\n", 0644));
   return write_file_durably(entry / "HEAD", tip.value_or(r.base).hex() + "\n", 0644);
 }
 
@@ -39,6 +42,20 @@ result<void> take_from(git::repository& repo, const slot_request& r, const fs::p
 bool is_whole(const git::repository& repo, const git::oid& base, const git::oid& tip) {
   constexpr auto all = static_cast<std::size_t>(-1);
   return repo.exists(tip) && repo.commits_between(base, tip, all).has_value();
+}
+
+/// Git's directories of the worktrees that have the task's branch, or were made for it: a restore
+/// may have detached HEAD.
+std::vector<fs::path> entries_of(const git::repository& repo, const std::string& branch) {
+  std::set<fs::path> entries;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec)) {
+    const auto head = read_file(entry.path() / "HEAD", 4096);
+    if (head && trim(*head) == "ref: " + branch) entries.insert(entry.path());
+  }
+  for (const git::made_worktree& tree : git::made_worktrees(repo))
+    if (tree.branch == branch) entries.insert(tree.git_dir);
+  return {entries.begin(), entries.end()};
 }
 
 }  // namespace
@@ -69,14 +86,8 @@ result<std::string> free_branch(git::repository& repo, const slot_request& r) {
     read = std::optional<git::oid>();
   }
   REMORA_TRY(const std::optional<git::oid> tip, std::move(read));
-  std::error_code ec;
-  std::vector<fs::path> entries;
-  for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec))
-    entries.push_back(entry.path());
-  for (const fs::path& entry : entries) {
-    const auto head = read_file(entry / "HEAD", 4096);
-    if (head && trim(*head) == "ref: " + r.branch) REMORA_CHECK(take_from(repo, r, entry, tip));
-  }
+  for (const fs::path& entry : entries_of(repo, r.branch))
+    REMORA_CHECK(take_from(repo, r, entry, tip));
   if (!tip) return remark;
   if (!is_whole(repo, r.base, *tip)) {
     remark = fmt::format("the commit {} of {} is damaged: it goes on from the last checkpoint",

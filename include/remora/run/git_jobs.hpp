@@ -146,8 +146,9 @@ struct result_made {
 /// commit.
 result<result_made> publish_result(git_worker* worker, result_request request);
 
-/// Deletes the checkpoint's record ref and branch, if they are still `record`.
-result<void> remove_checkpoint(git_worker* worker, git::oid record);
+/// Deletes the checkpoint's record ref and branch, if they are still `record`. One of another run
+/// than `ours` (of a rerun) only while nobody works on that.
+result<void> remove_checkpoint(git_worker* worker, run_id ours, git::oid record);
 /// The user's branches, by name: all but remora's.
 result<std::vector<std::string>> user_branches(git_worker* worker);
 /// The task's slot: directory and git's bookkeeping.

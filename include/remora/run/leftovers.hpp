@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <remora/run/run_lock.hpp>
 #include <string>
 #include <vector>
@@ -37,8 +38,29 @@ std::vector<leftover> find_leftovers(const git::repository& repo, thoroughness h
 std::vector<std::string> sweep_leftovers(git::repository& repo);
 
 /// Removes the `.lock` files of git refs that a dead owner of this run left (G1): those that are
-/// older than `ours`. Only while nothing else of the run lives. Returns what it removed.
+/// older than `ours`; of the tasks' own branches, which are the agents' as well, only where no
+/// agent of the run lives. Returns what it removed.
 result<std::vector<std::string>> remove_ref_locks(const std::filesystem::path& common_dir,
                                                   const run_id& run, const run_lock& ours);
+
+/// A run that is held while something of it is deleted: nobody resumes it meanwhile, and no lock of
+/// a dead owner is in the way.
+class held_run {
+ public:
+  /// Errors: errc::held, errno.
+  static result<held_run> take(const git::repository& repo, const run_id& run);
+  held_run(held_run&&) = default;
+  held_run& operator=(held_run&&) = delete;
+  /// A directory that is there for the lock alone goes.
+  ~held_run();
+  const run_lock& lock() const { return *lock_; }
+
+ private:
+  held_run(run_layout layout, run_lock lock)
+      : layout_(std::move(layout)), lock_(std::make_unique<run_lock>(std::move(lock))) {}
+
+  run_layout layout_;
+  std::unique_ptr<run_lock> lock_;  ///< empty: moved from
+};
 
 }  // namespace remora::run

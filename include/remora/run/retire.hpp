@@ -18,14 +18,14 @@ result<std::string> unmerged_work(const git::repository& repo, const run_view& v
 
 /// Before an open task is dropped: its journal, or where that is not here its record, says that it
 /// was cancelled, durably, so that no later `resume` takes it up. A task that is done: nothing.
-/// `lock`: the run's, held by the caller; nothing where the run has no journal.
+/// `lock`: the run's, held by the caller.
 result<void> cancel_task(git::repository& repo, const run_view& view, const task_fold& task,
-                         const run_lock* lock);
+                         const run_lock& lock);
 
-/// Deletes a task's worktree, its branch and its checkpoint. Idempotent.
+/// Deletes a task's worktree, its branch and its checkpoint. Idempotent. The caller holds the run.
 result<void> drop_task(git::repository& repo, const run_view& view, const task_fold& task);
 
-/// Deletes all tasks of a run, its record and its directory.
+/// Deletes all tasks of a run, its record and its directory. The caller holds the run.
 result<void> remove_run(git::repository& repo, const run_view& view);
 
 /// Where no checkpoint is left and no run is live, the packs become the user's: `git gc` may take
