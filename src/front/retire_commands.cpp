@@ -99,7 +99,7 @@ result<int> drop_command(session& s, const std::vector<std::string>& selectors, 
     }
   }
   all.clear();  // a run that is held keeps its packs
-  run::release_packs(repo);
+  run::sweep_leftovers(repo);
   return 0;
 }
 
@@ -157,7 +157,7 @@ result<int> prune_command(session& s, const prune_options& o) {
     }
     say_pruned(s, l.subject, done, l.text);
   }
-  if (o.yes) run::release_packs(repo);
+  if (o.yes) run::sweep_leftovers(repo);
   if (!o.yes && !s.json && ids.size() + stale.size() > 0)
     s.err << "remora: nothing was removed; --yes does it\n";
   return 0;
