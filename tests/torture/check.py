@@ -236,8 +236,8 @@ OUR_PACK = re.compile(r"pack-72656d6f7261[0-9a-f]{28}\.(pack|idx|keep)")
 
 
 def packs(common, kept):
-    """What is wrong with remora's packs: half of one, one in the making, one without its `.keep` while checkpoints
-    are there (`kept`) or with one when there are none."""
+    """What is wrong with remora's packs: half of one, one in the making, none with its `.keep` while checkpoints are
+    there (`kept`; those of a run that ended before lost theirs then), or one with it when there are none."""
     directory, parts, problems = common / "objects/pack", {}, []
     for name in sorted(os.listdir(directory)) if directory.is_dir() else ():
         found = OUR_PACK.fullmatch(name)
@@ -245,9 +245,10 @@ def packs(common, kept):
             parts.setdefault(name.rsplit(".", 1)[0], set()).add(found[1])
         elif name.endswith(".tmp"):
             problems.append(f"a pack in the making is left: {name}")
-    wanted = {"pack", "idx", "keep"} if kept else {"pack", "idx"}
-    return problems + [f"{name} has {sorted(there)}, not {sorted(wanted)}" for name, there in parts.items()
-                       if there != wanted]
+    if kept and parts and not any("keep" in there for there in parts.values()):
+        problems.append("no pack is kept, and checkpoints are there")
+    return problems + [f"{name} has {sorted(there)}" for name, there in parts.items()
+                       if not {"pack", "idx"} <= there or ("keep" in there and not kept)]
 
 
 def processes(mark, but=()):
