@@ -10,6 +10,7 @@
 #include <random>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
+#include <remora/git/command.hpp>
 
 #include "git/repository_impl.hpp"
 #include "git/wait.hpp"
@@ -21,6 +22,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds lock_patience{1000};
+constexpr milliseconds git_patience{10'000};
 
 /// Writers of one ref must not meet again at the same moment.
 milliseconds jitter() {
@@ -149,6 +151,28 @@ result<unique_fd> lock_deletions(const std::filesystem::path& common_dir) {
   return lock;
 }
 
+result<bool> is_packed(const std::filesystem::path& common_dir, const std::string& name) {
+  const auto packed = read_file(common_dir / "packed-refs");
+  if (packed) return packed->find(" " + name + "\n") != packed->npos;
+  return packed.error().is_errno(ENOENT) ? result<bool>(false) : packed.error();
+}
+
+/// By git, which reads packed-refs under its lock. libgit2 writes what it read before: a branch of
+/// the user's that his `git pack-refs` moved there in between would be gone.
+result<void> delete_packed(const repository& repo, const std::string& name, const oid& from) {
+  REMORA_TRY(const std::optional<oid> holds, repo.read_ref(name));
+  if (!holds) return {};
+  if (*holds != from) return moved(name, from);
+  REMORA_TRY(const command_output done,
+             run_git(repo.common_dir(),
+                     {"-c", "core.fsync=reference", "-c", "core.filesRefLockTimeout=1000",
+                      "update-ref", "--no-deref", "-d", name, from.hex()},
+                     git_patience));
+  if (done.exit_code == 0) return sync_directory(repo.common_dir());
+  return fail(errc::repository,
+              fmt::format("cannot delete {}: {}", to_utf8(name), one_line(done.err, 300)));
+}
+
 }  // namespace
 
 result<std::optional<oid>> repository::read_ref(const std::string& name) const {
@@ -230,6 +254,12 @@ result<void> repository::delete_unreadable_ref(const std::string& name) {
 
 result<void> repository::delete_ref(const std::string& name, const oid& from) {
   REMORA_TRY(const unique_fd alone, lock_deletions(impl_->common_dir));
+  REMORA_TRY(const bool packed, is_packed(impl_->common_dir, name));
+  if (packed) {
+    if (impl_->may_change_refs) REMORA_CHECK(impl_->may_change_refs());
+    REMORA_CHECK(delete_packed(*this, name, from));
+    return sync_ancestors(impl_->common_dir, name);
+  }
   oid target;
   REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, [&] {
                reference_handle ref;
