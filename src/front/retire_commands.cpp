@@ -70,12 +70,6 @@ result<std::string> why_kept(const git::repository& repo, const run::run_view& v
   return std::string();
 }
 
-wall_time started_at(const run_id& id) {
-  std::tm tm{};
-  ::strptime(id.str().c_str(), "%Y%m%d-%H%M%S", &tm);
-  return std::chrono::system_clock::from_time_t(::timegm(&tm));
-}
-
 }  // namespace
 
 result<int> drop_command(session& s, const std::vector<std::string>& selectors, bool force) {
@@ -125,7 +119,7 @@ result<int> prune_command(session& s, const prune_options& o) {
   if (o.run.empty()) {
     REMORA_TRY(const auto all, run::all_runs(repo));
     for (const run_id& id : all)
-      if (started_at(id) + age <= machine_clock().wall()) ids.push_back(id);
+      if (run::started_at(id) + age <= machine_clock().wall()) ids.push_back(id);
   } else {
     REMORA_TRY(const run_id id, run::find_run(repo, o.run));
     ids.push_back(id);

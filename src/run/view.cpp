@@ -48,17 +48,22 @@ result<std::vector<run_id>> all_runs(const git::repository& repo) {
   return std::vector<run_id>(ids.begin(), ids.end());
 }
 
+wall_time started_at(const run_id& id) {
+  std::tm tm{};
+  ::strptime(id.str().c_str(), "%Y%m%d-%H%M%S", &tm);
+  return std::chrono::system_clock::from_time_t(::timegm(&tm));
+}
+
 result<run_id> next_id(const git::repository& repo, wall_time now) {
   constexpr int tries = 64;  // of 2^20 ids a second; then the next second will do as well
-  constexpr std::size_t second_digits = std::string_view("YYYYMMDD-HHMMSS").size();
   REMORA_TRY(const auto ids, all_runs(repo));
+  // The newest may be of a later second: then this was done before, or the clock was set back.
+  if (!ids.empty()) now = std::max(now, started_at(ids.front()));
   std::random_device random;
   for (;; now += std::chrono::seconds(1)) {
     for (int i = 0; i < tries; ++i) {
       run_id id = run_id::make(now, random());
-      const bool alone = ids.empty() || ids.front().str().compare(0, second_digits, id.str(), 0,
-                                                                  second_digits) != 0;
-      if (alone || id > ids.front()) return id;
+      if (ids.empty() || id > ids.front()) return id;
     }
   }
 }

@@ -13,6 +13,9 @@ namespace remora::run {
 /// Every run with a record or a journal here, newest first.
 result<std::vector<run_id>> all_runs(const git::repository& repo);
 
+/// The second in a run's id.
+wall_time started_at(const run_id& id);
+
 /// An id for a run that begins now. Of two that begin in one second the later one sorts behind the
 /// other, so that `last` is the last and a rerun is younger than what it continues.
 result<run_id> next_id(const git::repository& repo, wall_time now);
