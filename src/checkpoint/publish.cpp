@@ -26,6 +26,12 @@ result<std::string> set_aside(git::repository& repo, const run_id& run, const ta
   return name;
 }
 
+/// True: the ref's file is there and says nothing that is an id, as after another program's crash.
+bool is_unreadable(const git::repository& repo, const std::string& ref) {
+  const auto holds = repo.read_ref(ref);
+  return !holds && holds.error().is(errc::corrupt);
+}
+
 /// Makes the record ref hold `ours`, from `old` or whatever it holds.
 result<void> take_ref(git::repository& repo, const run_id& run, const task_id& task,
                       const git::oid& old, const git::oid& ours, store::published& how) {
@@ -34,7 +40,11 @@ result<void> take_ref(git::repository& repo, const run_id& run, const task_id& t
   for (int i = 0; i < tries; ++i) {
     const auto swapped = repo.swap_ref(ref, from, ours);
     if (swapped) return {};
-    if (!swapped.error().is(errc::ref_moved)) return swapped.error();
+    if (is_unreadable(repo, ref)) {
+      REMORA_CHECK(repo.delete_unreadable_ref(ref));
+    } else if (!swapped.error().is(errc::ref_moved)) {
+      return swapped.error();
+    }
     REMORA_TRY(const auto holds, repo.read_ref(ref));
     if (holds == ours) return {};
     how.was_missing = !holds;
@@ -107,8 +117,9 @@ result<bool> store::recover(const run_id& run, const task_id& task, const git::o
   if (r->run != run || r->task != task)
     return fail(errc::foreign, fmt::format("{} is a checkpoint of {} in run {}", commit.hex(),
                                            r->task.str(), r->run.str()));
-  REMORA_TRY(const auto holds, repo_.read_ref(wip_ref(run, task)));
-  if (holds != commit) {
+  const auto holds = repo_.read_ref(wip_ref(run, task));
+  if (!holds && !holds.error().is(errc::corrupt)) return holds.error();
+  if (!holds || *holds != commit) {
     std::optional<record> before;
     if (r->previous)
       if (auto previous = read_record(repo_, *r->previous)) before = std::move(*previous);

@@ -84,6 +84,20 @@ BOOST_AUTO_TEST_CASE(G17_a_deleted_ref_is_noticed_and_put_back) {
   BOOST_TEST(store->history(run, task).value().size() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(G13_a_ref_that_holds_no_id_is_put_back) {
+  for (const char* bytes : {"", "garbage\n"}) {
+    const auto first = save(request(1, {{"a.txt", "two\n"}}));
+    const auto p = store->prepare(request(2, {{"a.txt", "three\n"}}, first.commit)).value();
+    repo_dir.write(".git/" + wip, bytes);
+    BOOST_TEST(store->publish(p).value().was_missing);
+    BOOST_TEST(ref(wip) == p.what.commit.hex());
+    repo_dir.write(".git/" + wip, bytes);
+    BOOST_TEST(store->recover(run, task, p.what.commit, first.commit).value());
+    BOOST_TEST(ref(wip) == p.what.commit.hex());
+    BOOST_REQUIRE(store->remove(p.what).has_value());
+  }
+}
+
 BOOST_AUTO_TEST_CASE(G17_a_branch_that_was_deleted_or_rewritten_follows_again) {
   const auto first = save(request(1, {{"a.txt", "two\n"}}));
   repo_dir.git("branch -D " + branch.substr(11));
