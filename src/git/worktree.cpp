@@ -216,10 +216,13 @@ bool is_made_worktree(const repository& repo, const fs::path& root) {
   return was_made(repo.common_dir(), root);
 }
 
-result<void> remove_worktree(const repository& repo, const fs::path& where) {
+result<void> remove_worktree(const repository& repo, const fs::path& where,
+                             const std::string& branch) {
   const fs::path& common_dir = repo.common_dir();
   const fs::path root = real_root(where);
   REMORA_TRY(const unique_fd lock, lock_worktrees(common_dir, {}));
+  const std::string owner = worktree_branch(repo, root);
+  if (!branch.empty() && !owner.empty() && owner != branch) return {};
   std::error_code ec;
   const bool there = fs::symlink_status(root, ec).type() != fs::file_type::not_found;
   if (!was_made(common_dir, root)) {

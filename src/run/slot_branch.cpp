@@ -32,7 +32,7 @@ result<void> take_from(git::repository& repo, const slot_request& r, const fs::p
                             r.branch, root.string(), root.string()));
   // Whatever no attempt was started in holds nobody's work: a predecessor died before it told.
   if (!same_place(root, r.abandoned) || !fs::exists(root, ec))
-    return git::remove_worktree(repo, root);
+    return git::remove_worktree(repo, root, r.branch);
   // From here on nothing says that it is the task's, so that no later life takes it for such a one.
   REMORA_CHECK(write_file_durably(entry / "locked", "abandoned by " + r.branch + "\n", 0644));
   return write_file_durably(entry / "HEAD", tip.value_or(r.base).hex() + "\n", 0644);
@@ -72,7 +72,7 @@ result<std::string> free_branch(git::repository& repo, const slot_request& r) {
   // Its number may be another task's by now.
   const std::string discarded = r.discard.empty() ? "" : git::worktree_branch(repo, r.discard);
   if (!r.discard.empty() && (discarded.empty() || discarded == r.branch))
-    REMORA_CHECK(git::remove_worktree(repo, r.discard));
+    REMORA_CHECK(git::remove_worktree(repo, r.discard, r.branch));
   if (repo.head_ref() == r.branch)
     return fail(errc::repository,
                 fmt::format("{} is checked out in your repository: 'git switch --detach' lets the "

@@ -51,6 +51,10 @@ BOOST_AUTO_TEST_CASE(G10_a_locked_worktree_whose_directory_was_deleted_is_no_obs
   BOOST_REQUIRE_MESSAGE(again, (again ? "" : again.error().what));
   BOOST_TEST(read_bytes(root / "dir/g") == "y");
   BOOST_TEST(files.git("worktree list").find("prunable") == std::string::npos);
+  BOOST_TEST(remove_worktree(repo(), root, branch).has_value());  // it was that task's before
+  BOOST_TEST(fs::exists(root / "dir/g"));
+  BOOST_TEST(remove_worktree(repo(), root, "refs/heads/remora/run/other").has_value());
+  BOOST_TEST(!fs::exists(root));
 }
 
 BOOST_AUTO_TEST_CASE(G9_a_worktree_is_a_clean_checkout_on_its_own_branch_locked_against_pruning) {

@@ -52,8 +52,10 @@ result<std::optional<std::filesystem::path>> reclaim_worktree(const repository& 
 result<void> check_worktree(const worktree& tree);
 
 /// Removes directory and bookkeeping, whatever state they are in. Absent already: success.
-/// Only below a directory that remora made: refuses a `root` without our bookkeeping.
-result<void> remove_worktree(const repository& repo, const std::filesystem::path& root);
+/// Only below a directory that remora made: refuses a `root` without our bookkeeping. `branch`:
+/// whose it must be; a directory that was deleted may be another task's by now, and is left to it.
+result<void> remove_worktree(const repository& repo, const std::filesystem::path& root,
+                             const std::string& branch = {});
 
 /// Removes git's entry of a worktree, `<common dir>/worktrees/<name>`, which no longer says where
 /// the worktree is: a power cut leaves such, and git refuses the branch that it names.
