@@ -55,16 +55,24 @@ std::optional<task_fold> task_of(const git::repository& repo, const std::string&
   return fold->tasks.at(task->str());
 }
 
+/// The record of the newest checkpoint. One that was only prepared has all its objects: they were
+/// durable before the journal's word for it.
+std::optional<git::oid> newest_record(const task_fold& task) {
+  if (task.prepared) return task.prepared->record;
+  return task.saved ? std::optional(task.saved->record) : std::nullopt;
+}
+
 /// What the ref ought to hold, where something else still says it: a derived branch follows its
 /// record, which is `mend_branch`'s to do.
 std::optional<git::oid> wanted_value(const git::repository& repo, const std::string& ref) {
   const auto task = task_of(repo, ref);
   if (!task) return std::nullopt;
-  if (ref.starts_with(wip_refs) && task->saved) return task->saved->record;
+  const auto newest = newest_record(*task);
+  if (ref.starts_with(wip_refs)) return newest;
   if (!ref.starts_with(task_branches)) return std::nullopt;
   if (!task->published.is_zero()) return task->published;
-  if (!task->saved) return task->base;
-  const auto record = checkpoint::read_record(repo, task->saved->record);
+  if (!newest) return task->base;
+  const auto record = checkpoint::read_record(repo, *newest);
   return record ? std::optional(record->head.commit) : std::nullopt;
 }
 
