@@ -78,7 +78,7 @@ class spawn_rules {
   /// A group of its own, to kill as one, and default signals. Not a session: whatever of another
   /// session falls to this process is taken for the orphan of a dead shim and ended
   /// (process/orphans.cpp).
-  int fill(const std::filesystem::path& cwd, int out, int err) {
+  int fill(const std::filesystem::path& cwd, int out, int err, int held) {
     sigset_t none, all;
     ::sigemptyset(&none);
     ::sigfillset(&all);
@@ -92,7 +92,8 @@ class spawn_rules {
           ::posix_spawn_file_actions_adddup2(&actions_, err, 2),
           ::posix_spawn_file_actions_addchdir_np(&actions_, cwd.c_str())})
       if (code != 0) return code;
-    return 0;
+    // To itself: it stays open in the child.
+    return held < 0 ? 0 : ::posix_spawn_file_actions_adddup2(&actions_, held, held);
   }
 
   const posix_spawn_file_actions_t* actions() const { return &actions_; }
@@ -194,11 +195,11 @@ std::vector<std::string> command_line(const std::vector<std::string>& args) {
 }
 
 result<pid_t> start(const std::filesystem::path& cwd, std::vector<std::string> line, int out,
-                    int err) {
+                    int err, int held) {
   std::vector<std::string> env = environment();
   spawn_rules rules;
   pid_t pid = 0;
-  int code = rules.fill(cwd, out, err);
+  int code = rules.fill(cwd, out, err, held);
   if (code == 0)
     code = ::posix_spawnp(&pid, "git", rules.actions(), rules.attributes(), pointers(line).data(),
                           pointers(env).data());
@@ -214,7 +215,7 @@ result<pid_t> start(const std::filesystem::path& cwd, std::vector<std::string> l
 
 result<command_output> run_git(const std::filesystem::path& cwd,
                                const std::vector<std::string>& args, milliseconds deadline,
-                               std::stop_token stop) {
+                               std::stop_token stop, const unique_fd* held) {
   const auto until = steady_clock::now() + deadline;
   REMORA_TRY(pipe_ends out, make_pipe());
   REMORA_TRY(pipe_ends err, make_pipe());
@@ -224,7 +225,8 @@ result<command_output> run_git(const std::filesystem::path& cwd,
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t written = ::write(fd, &one, sizeof one);
   });
-  REMORA_TRY(const pid_t pid, start(cwd, command_line(args), out.write.get(), err.write.get()));
+  REMORA_TRY(const pid_t pid, start(cwd, command_line(args), out.write.get(), err.write.get(),
+                                    held ? held->get() : -1));
   child git(pid);
   if (git.pidfd() < 0) return os_error(errno, "cannot watch git");
   out.write.reset();

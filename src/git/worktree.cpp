@@ -138,8 +138,8 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
     return fail(errc::repository, fmt::format("the branch {} exists already", to_utf8(branch)));
   REMORA_CHECK(note_made(common_dir, root));
   const auto short_branch = std::string_view(branch).substr(heads.size());
-  auto added =
-      run_git(common_dir, add_arguments(repo, root, short_branch, commit), checkout_deadline, stop);
+  auto added = run_git(common_dir, add_arguments(repo, root, short_branch, commit),
+                       checkout_deadline, stop, &lock);
   if (added && added->exit_code != 0)
     added =
         fail(errc::repository, fmt::format("git could not make the worktree {}: {}",
@@ -151,6 +151,11 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
     return added.error();
   }
   return identify(root, *entry);
+}
+
+result<void> await_worktrees(const repository& repo, std::stop_token stop) {
+  REMORA_CHECK(lock_worktrees(repo.common_dir(), stop));
+  return {};
 }
 
 result<worktree> open_worktree(const repository& repo, const fs::path& where) {

@@ -80,6 +80,7 @@ result<void> restore_into(git_worker* worker, const slot_request& r, const git::
 /// fails.
 result<git::worktree> check_out(git_worker* worker, const slot_request& r, slot_made& made,
                                 std::stop_token stop) {
+  REMORA_CHECK(git::await_worktrees(worker->repo, stop));
   REMORA_TRY(std::string remark, free_branch(worker->repo, r));
   if (!remark.empty()) made.remarks.push_back(std::move(remark));
   REMORA_TRY(const unique_fd held, hold_slots(r.slots_root));

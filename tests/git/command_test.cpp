@@ -86,6 +86,23 @@ BOOST_AUTO_TEST_CASE(a_grandchild_that_keeps_the_pipe_is_not_waited_for) {
   BOOST_TEST(ran->out == "done\n");
 }
 
+BOOST_AUTO_TEST_CASE(
+    G4_the_lock_that_git_works_under_outlives_us_with_it_and_no_other_descriptor_does) {
+  const test_repo files;
+  files.git("config alias.descriptors '!ls /proc/self/fd'");
+  const auto file = open_file(files.path() / "lock", O_RDWR | O_CREAT);
+  // Numbers that nobody gets by chance.
+  const unique_fd lock(::fcntl(file->get(), F_DUPFD_CLOEXEC, 60));
+  const unique_fd other(::fcntl(file->get(), F_DUPFD_CLOEXEC, 70));
+  const auto with = run_git(files.path(), {"descriptors"}, 30s, {}, &lock);
+  const auto without = run_git(files.path(), {"descriptors"}, 30s);
+  const std::string number = std::to_string(lock.get()) + "\n";
+  BOOST_TEST(with->out.find("\n" + number) != std::string::npos, with->out);
+  BOOST_TEST(without->out.find("\n" + number) == std::string::npos, without->out);
+  for (const auto& ran : {with, without})
+    BOOST_TEST(ran->out.find("\n" + std::to_string(other.get()) + "\n") == std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(without_git_or_the_directory_the_error_says_so) {
   const test::temp_dir dir;
   const auto nowhere = run_git(dir / "none", {"version"}, 30s);

@@ -5,7 +5,7 @@
 
 #include <chrono>
 #include <filesystem>
-#include <remora/core/result.hpp>
+#include <remora/core/posix.hpp>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -18,10 +18,12 @@ struct command_output {
   std::string err;  ///< the last 4 KiB
 };
 
-/// Runs `git` + `args` in `cwd`. A non-zero exit is not an error here.
-/// Errors: errc::environment (no git), errc::timed_out, errc::stopped, errno.
+/// Runs `git` + `args` in `cwd`. A non-zero exit is not an error here. `held`: a lock that git
+/// keeps with us: if we are killed, it is let go of when git has ended, and not before. Errors:
+/// errc::environment (no git), errc::timed_out, errc::stopped, errno.
 result<command_output> run_git(const std::filesystem::path& cwd,
                                const std::vector<std::string>& args,
-                               std::chrono::milliseconds deadline, std::stop_token stop = {});
+                               std::chrono::milliseconds deadline, std::stop_token stop = {},
+                               const unique_fd* held = nullptr);
 
 }  // namespace remora::git

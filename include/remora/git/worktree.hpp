@@ -23,6 +23,10 @@ struct worktree {
 result<worktree> add_worktree(const repository& repo, const std::filesystem::path& root,
                               const std::string& branch, const oid& commit, std::stop_token stop);
 
+/// Returns once nobody makes or removes one: the git that a dead remora had started goes on, and
+/// keeps the lock until it has ended. Waits at most a minute. Errors: errc::held, errc::stopped.
+result<void> await_worktrees(const repository& repo, std::stop_token stop);
+
 /// The worktree at `root`, if git's bookkeeping and the directory still agree.
 /// Errors: errc::vanished.
 result<worktree> open_worktree(const repository& repo, const std::filesystem::path& root);
