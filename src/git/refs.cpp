@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,14 +31,35 @@ milliseconds jitter() {
   return milliseconds(std::uniform_int_distribution<int>(2, 25)(random));
 }
 
+/// libgit2 unlinks its lock once, and does not look whether that worked. One that is still there
+/// after a second is that: no git needs so long.
+void remove_left_lock(const std::filesystem::path& lock) {
+  struct stat left{}, now{};
+  if (::lstat(lock.c_str(), &left) != 0) return;
+  const auto patient_until = steady_clock::now() + lock_patience;
+  const auto until = patient_until + lock_patience;
+  while (steady_clock::now() < until && ::lstat(lock.c_str(), &now) == 0) {
+    if (now.st_ino != left.st_ino || now.st_ctim.tv_sec != left.st_ctim.tv_sec ||
+        now.st_ctim.tv_nsec != left.st_ctim.tv_nsec)
+      return;
+    if (steady_clock::now() >= patient_until && ::unlink(lock.c_str()) == 0) return;
+    pause_for(jitter());
+  }
+}
+
 /// Calls `attempt` until it says something other than GIT_ELOCKED, for at most a second; each time
-/// only if `guard` allows it.
+/// only if `guard` allows it. `ref`: the file of what it changes.
 template <class Attempt>
-result<int> while_locked(const std::function<result<void>()>& guard, Attempt attempt) {
+result<int> while_locked(const std::function<result<void>()>& guard,
+                         const std::filesystem::path& ref, Attempt attempt) {
+  const std::filesystem::path lock = ref.string() + ".lock";
   const auto until = steady_clock::now() + lock_patience;
   for (;;) {
     if (guard) REMORA_CHECK(guard());
+    std::error_code ignored;
+    const bool was_free = !std::filesystem::exists(lock, ignored);
     const int code = attempt();
+    if (was_free) remove_left_lock(lock);  // libgit2 says GIT_ELOCKED for EACCES, too
     if (code != GIT_ELOCKED || steady_clock::now() >= until) return code;
     pause_for(jitter());
   }
@@ -212,7 +234,7 @@ result<void> repository::swap_ref(const std::string& name, const oid& from, cons
   std::error_code ignored;
   const bool makes_directories =
       !std::filesystem::exists((impl_->common_dir / name).parent_path(), ignored);
-  REMORA_TRY(const int swapped, while_locked(impl_->may_change_refs, [&] {
+  REMORA_TRY(const int swapped, while_locked(impl_->may_change_refs, impl_->common_dir / name, [&] {
                git_reference* raw_ref = nullptr;
                const int code = git_reference_create_matching(&raw_ref, raw(), name.c_str(),
                                                               &new_id, 1, &old_id, "remora");
@@ -236,7 +258,7 @@ result<void> repository::set_derived_ref(const std::string& name, const oid& to)
     if (written) return 0;
     return static_cast<int>(written.error().is_errno(EEXIST) ? GIT_ELOCKED : GIT_ERROR);
   };
-  REMORA_TRY(const int code, while_locked(impl_->may_change_refs, write));
+  REMORA_TRY(const int code, while_locked(impl_->may_change_refs, file, write));
   if (code == GIT_ELOCKED)
     return fail(errc::repository, fmt::format("{} is locked; if no git is running, remove {}.lock",
                                               to_utf8(name), to_utf8(file.string())));
@@ -245,7 +267,7 @@ result<void> repository::set_derived_ref(const std::string& name, const oid& to)
 
 result<void> repository::delete_unreadable_ref(const std::string& name) {
   REMORA_TRY(const unique_fd alone, lock_deletions(impl_->common_dir));
-  REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, [&] {
+  REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, impl_->common_dir / name, [&] {
                return git_reference_remove(raw(), name.c_str());
              }));
   if (deleted != 0) return swap_failure(*this, deleted, name, oid());
@@ -261,7 +283,7 @@ result<void> repository::delete_ref(const std::string& name, const oid& from) {
     return sync_ancestors(impl_->common_dir, name);
   }
   oid target;
-  REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, [&] {
+  REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, impl_->common_dir / name, [&] {
                reference_handle ref;
                const int got = lookup(raw(), name, target, &ref);
                if (got != 0 || target.is_zero()) return got;

@@ -283,7 +283,9 @@ asio::awaitable<result<void>> engine::impl::end(run_summary s) {
 
 void engine::impl::remove_run() {
   context->log.reset();
-  if (on.store.check()) on.store.remove_run();  // who was stopped for long may have lost it
+  if (!on.store.check()) return;  // who was stopped for long may have lost it
+  on.store.remove_run();
+  on.store.sweep();  // of a worktree that could not be removed whole: nobody comes back to this run
 }
 
 /// Tasks that ended without a runner (skipped, or their start could not be read), or between their

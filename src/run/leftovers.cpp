@@ -177,10 +177,11 @@ void find_branches(const git::repository& repo, const std::vector<git::made_work
 }  // namespace
 
 run_trace trace_of(const git::repository& repo, const run_id& run) {
+  const auto recorded = read_run(repo, run);
+  if (recorded && recorded->ended()) return run_trace::over;  // also where its journal is left
   const auto head = read_journal_head(run_layout(repo.common_dir(), run).journal());
   if (head ? head->has_value() : !head.error().is(errc::no_match)) return run_trace::open;
-  const auto recorded = read_run(repo, run);
-  if (recorded) return recorded->ended() ? run_trace::over : run_trace::lost;
+  if (recorded) return run_trace::lost;
   return recorded.error().is(errc::no_match) ? run_trace::unknown : run_trace::open;
 }
 

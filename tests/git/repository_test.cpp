@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "failing_call.hpp"
 #include "watched_sync.hpp"
 
 using namespace remora;
@@ -440,6 +441,17 @@ BOOST_AUTO_TEST_CASE(G1_a_locked_ref_is_an_error_that_names_the_lock) {
   BOOST_TEST(swapped.error().is(errc::repository));
   BOOST_TEST(mentions(swapped.error(), "x.lock"));
   BOOST_TEST(!repo.read_ref("refs/remora/x").value().has_value());
+}
+
+BOOST_AUTO_TEST_CASE(G1_a_lock_that_could_not_be_removed_at_once_is_not_left) {
+  const test_repo files;
+  const oid one = files.commit("one");
+  repository repo = open(files.path());
+  BOOST_REQUIRE(repo.swap_ref("refs/remora/x", oid(), one).has_value());
+  remora::test::failing_call unlink("unlink", "remora/x.lock", EACCES, 2);
+  BOOST_TEST(repo.delete_ref("refs/remora/x", one).has_value());
+  BOOST_TEST(unlink.left() == 0);
+  BOOST_TEST(!std::filesystem::exists(files.path() / ".git/refs/remora/x.lock"));
 }
 
 BOOST_AUTO_TEST_CASE(G3_writers_of_one_ref_lose_only_to_each_other) {

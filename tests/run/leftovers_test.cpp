@@ -134,9 +134,13 @@ BOOST_AUTO_TEST_CASE(a_run_directory_goes_where_the_run_never_began_or_has_ended
   BOOST_TEST(fs::exists(layout.attempt("parser.1") / "out"));
 }
 
-BOOST_AUTO_TEST_CASE(the_directory_of_a_run_that_has_ended_goes) {
+BOOST_AUTO_TEST_CASE(the_directory_of_a_run_that_has_ended_goes_and_its_journal_with_it) {
   begin(false, true, true);
   test::write_bytes(layout.lock(), "");
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == 1u);
+  BOOST_TEST(!fs::exists(layout.root));
+  begin(true, false, true);
+  BOOST_TEST((run::trace_of(*repo, id) == run::run_trace::over));
   BOOST_TEST(run::sweep_leftovers(*repo).size() == 1u);
   BOOST_TEST(!fs::exists(layout.root));
 }
