@@ -77,13 +77,6 @@ result<void> copy_all(const fs::path& directory, const std::string& stem, new_pa
   return {};
 }
 
-/// Index first: from then on nobody looks into the pack. `.keep` last: who sweeps knows by it whose
-/// the rest is. No sync: what comes back after a power cut is there twice, no more.
-void remove_pack(const fs::path& directory, const std::string& stem) {
-  for (const char* ending : {".idx", ".pack", ".keep"})
-    ::unlink(pack_path(directory, stem, ending).c_str());
-}
-
 /// The new pack is durable before the first of the old ones goes.
 result<bool> merge(const fs::path& directory, const std::vector<kept_pack>& packs) {
   REMORA_TRY(new_pack merged, new_pack::begin(directory));

@@ -7,6 +7,7 @@
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
 
+#include "git/pack_format.hpp"
 #include "git/transfer.hpp"
 
 namespace remora::git {
@@ -26,12 +27,6 @@ std::string read_part(int fd, std::uint64_t from, std::uint64_t size) {
   return got && *got == size ? bytes : std::string();
 }
 
-std::uint64_t number(std::string_view eight) {
-  std::uint64_t n = 0;
-  for (const char c : eight) n = n << 8 | static_cast<unsigned char>(c);
-  return n;
-}
-
 /// The names, each ended by a zero byte; only the part that holds them is read.
 std::string read_names(int fd) {
   const std::string head = read_part(fd, 0, head_bytes);
@@ -41,8 +36,8 @@ std::string read_names(int fd) {
   for (std::size_t at = 0; at + 2 * chunk_bytes <= table.size(); at += chunk_bytes) {
     const std::string_view entry = std::string_view(table).substr(at, 2 * chunk_bytes);
     if (!entry.starts_with(names_chunk)) continue;
-    const std::uint64_t from = number(entry.substr(4, 8));
-    const std::uint64_t to = number(entry.substr(chunk_bytes + 4, 8));
+    const std::uint64_t from = read_number<std::uint64_t>(entry, 4);
+    const std::uint64_t to = read_number<std::uint64_t>(entry, chunk_bytes + 4);
     if (to > from && to - from <= most_name_bytes) return read_part(fd, from, to - from);
   }
   return {};

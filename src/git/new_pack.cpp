@@ -203,11 +203,6 @@ result<held_file> new_pack::write_index(const oid& trailer) const {
   return file;
 }
 
-void new_pack::remove_names(const std::string& stem) const {
-  for (const char* ending : {".idx", ".pack", ".keep"})
-    ::unlink(pack_path(directory_, stem, ending).c_str());
-}
-
 /// The order, here and nowhere else. What each step needs of those before it:
 ///   1. The bytes of pack and index are synced before either has a name that git looks for: after
 ///      a power cut a name has all of its bytes.
@@ -228,7 +223,7 @@ result<void> new_pack::publish() {
     return index.name(pack_path(directory_, stem, ".idx"));
   };
   if (auto named = steps(); !named) {
-    remove_names(stem);
+    remove_pack(directory_, stem);
     return named;
   }
   return sync_directory(directory_);

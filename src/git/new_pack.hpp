@@ -63,7 +63,6 @@ class new_pack {
   void cut();
   result<oid> finish();
   result<held_file> write_index(const oid& trailer) const;
-  void remove_names(const std::string& stem) const;
 
   held_file file_;
   std::filesystem::path directory_;

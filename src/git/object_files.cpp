@@ -5,13 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstdint>
 #include <iterator>
 #include <remora/core/text.hpp>
 
 #include "git/pack_files.hpp"
+#include "git/pack_format.hpp"
 #include "git/transfer.hpp"
 
 namespace remora::git {
@@ -26,45 +25,6 @@ constexpr int deepest_alternate = 5;  // as git's own limit
 std::pair<std::string, std::string> loose_name(const oid& id) {
   const std::string hex = id.hex();
   return {hex.substr(0, 2), hex.substr(2)};
-}
-
-bool read_exactly(int fd, std::span<unsigned char> into, std::uint64_t offset) {
-  const auto got = read_at(fd, {reinterpret_cast<char*>(into.data()), into.size()}, offset);
-  return got && *got == into.size();
-}
-
-std::uint32_t big_endian(const unsigned char* b) {
-  return std::uint32_t{b[0]} << 24 | std::uint32_t{b[1]} << 16 | std::uint32_t{b[2]} << 8 | b[3];
-}
-
-/// Whether the index of version 2 (gitformat-pack(5): a magic, a version, 256 running counts by
-/// first byte, the sorted ids) names `id`. A file that does not read as one names nothing.
-bool pack_index_names(int fd, const oid& id) {
-  constexpr std::array<unsigned char, 8> magic{0xff, 't', 'O', 'c', 0, 0, 0, 2};
-  constexpr std::uint64_t fan_out_at = magic.size();
-  constexpr std::uint64_t ids_at = fan_out_at + 4 * 256;
-  std::array<unsigned char, 8> head{};
-  if (!read_exactly(fd, head, 0) || head != magic) return false;
-  const unsigned first = id.data()[0];
-  std::array<unsigned char, 8> counts{};
-  const bool has_before = first > 0;
-  if (!read_exactly(fd, std::span(counts).subspan(has_before ? 0 : 4),
-                    fan_out_at + 4 * (first - (has_before ? 1 : 0))))
-    return false;
-  std::uint64_t low = has_before ? big_endian(counts.data()) : 0;
-  std::uint64_t high = big_endian(counts.data() + 4);
-  while (low < high) {
-    const std::uint64_t middle = low + (high - low) / 2;
-    std::array<unsigned char, 20> found{};
-    if (!read_exactly(fd, found, ids_at + 20 * middle)) return false;
-    const oid at(found.data());
-    if (at == id) return true;
-    if (at < id)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return false;
 }
 
 /// The `.pack` below `directory` that holds `id`, or an empty path.

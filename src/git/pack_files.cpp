@@ -121,4 +121,9 @@ fs::path pack_path(const fs::path& directory, std::string_view stem, std::string
   return directory / fmt::format("{}{}", stem, ending);
 }
 
+void remove_pack(const fs::path& directory, std::string_view stem) {
+  for (const char* ending : {".idx", ".pack", ".keep"})
+    ::unlink(pack_path(directory, stem, ending).c_str());
+}
+
 }  // namespace remora::git

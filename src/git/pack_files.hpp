@@ -68,4 +68,9 @@ std::vector<our_files> list_our_packs(const std::filesystem::path& directory);
 std::filesystem::path pack_path(const std::filesystem::path& directory, std::string_view stem,
                                 std::string_view ending);
 
+/// Removes what is there of one of our packs. Index first: from then on nobody looks into the pack.
+/// `.keep` last: who sweeps knows by it whose the rest is. No sync: what comes back after a power
+/// cut is there twice, no more.
+void remove_pack(const std::filesystem::path& directory, std::string_view stem);
+
 }  // namespace remora::git

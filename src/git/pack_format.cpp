@@ -6,6 +6,9 @@
 #include <array>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
+#include <span>
+
+#include "git/transfer.hpp"
 
 namespace remora::git {
 namespace {
@@ -33,14 +36,6 @@ void put(std::string& to, Number n) {
   for (std::size_t i = sizeof n; i-- > 0;) to += static_cast<char>(n >> (8 * i));
 }
 
-template <class Number>
-Number get(std::string_view from, std::size_t at) {
-  Number n = 0;
-  for (std::size_t i = 0; i < sizeof n; ++i)
-    n = static_cast<Number>(n << 8 | static_cast<unsigned char>(from[at + i]));
-  return n;
-}
-
 std::string_view bytes_of(const oid& id) {
   return {reinterpret_cast<const char*>(id.data()), 20};
 }
@@ -49,11 +44,16 @@ oid oid_at(std::string_view bytes, std::size_t at) {
   return oid(reinterpret_cast<const unsigned char*>(bytes.data()) + at);
 }
 
+bool read_exactly(int fd, std::span<char> into, std::uint64_t offset) {
+  const auto got = read_at(fd, into, offset);
+  return got && *got == into.size();
+}
+
 /// The number of objects, if the file's frame is whole.
 std::optional<std::size_t> count_of(std::string_view file) {
   constexpr std::size_t least = index_magic.size() + fan_out_bytes + index_trailer_bytes;
   if (file.size() < least || !file.starts_with(index_magic)) return std::nullopt;
-  const std::size_t n = get<std::uint32_t>(file, index_magic.size() + fan_out_bytes - 4);
+  const std::size_t n = read_number<std::uint32_t>(file, index_magic.size() + fan_out_bytes - 4);
   if ((file.size() - least) / bytes_an_object < n) return std::nullopt;
   const std::size_t body = file.size() - 20;
   sha1 sum;
@@ -140,6 +140,35 @@ std::string pack_index(std::vector<packed_object> objects, const oid& trailer) {
   return file;
 }
 
+bool pack_index_names(int index, const oid& id) {
+  std::array<char, index_magic.size()> magic{};
+  if (!read_exactly(index, magic, 0) || std::string_view(magic.data(), magic.size()) != index_magic)
+    return false;
+  // The running counts of the first byte before this one, which the first of all does not have,
+  // and of this one.
+  const unsigned first = id.data()[0];
+  const std::size_t missing = first > 0 ? 0 : 4;
+  std::array<char, 8> counts{};
+  if (!read_exactly(index, std::span(counts).subspan(missing),
+                    index_magic.size() + 4 * first - (4 - missing)))
+    return false;
+  const std::string_view both(counts.data(), counts.size());
+  std::uint64_t low = read_number<std::uint32_t>(both, 0);
+  std::uint64_t high = read_number<std::uint32_t>(both, 4);
+  while (low < high) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    std::array<char, 20> found{};
+    if (!read_exactly(index, found, index_magic.size() + fan_out_bytes + 20 * middle)) return false;
+    const oid at = oid_at({found.data(), found.size()}, 0);
+    if (at == id) return true;
+    if (at < id)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return false;
+}
+
 result<std::vector<packed_object>> read_pack_index(const std::filesystem::path& index) {
   REMORA_TRY(const std::string file, read_file(index));
   const auto damaged = [&] {
@@ -155,13 +184,13 @@ result<std::vector<packed_object>> read_pack_index(const std::filesystem::path& 
   for (std::size_t i = 0; i < *count; ++i) {
     packed_object& o = objects[i];
     o.id = oid_at(file, ids + i * 20);
-    o.crc = get<std::uint32_t>(file, crcs + i * 4);
-    const auto offset = get<std::uint32_t>(file, offsets + i * 4);
+    o.crc = read_number<std::uint32_t>(file, crcs + i * 4);
+    const auto offset = read_number<std::uint32_t>(file, offsets + i * 4);
     const std::size_t place = large + std::size_t{offset & ~is_large} * 8;
     if (offset < is_large)
       o.offset = offset;
     else if (place + 8 + index_trailer_bytes <= file.size())
-      o.offset = get<std::uint64_t>(file, place);
+      o.offset = read_number<std::uint64_t>(file, place);
     else
       return damaged();
   }

@@ -24,6 +24,15 @@ class sha1 {
   boost::uuids::detail::sha1 hash_;
 };
 
+/// Numbers are big-endian in all of git's binary files.
+template <class Number>
+Number read_number(std::string_view bytes, std::size_t at) {
+  Number n = 0;
+  for (std::size_t i = 0; i < sizeof n; ++i)
+    n = static_cast<Number>(n << 8 | static_cast<unsigned char>(bytes[at + i]));
+  return n;
+}
+
 constexpr std::uint64_t pack_head_bytes = 12;
 constexpr std::uint64_t pack_trailer_bytes = 20;
 
@@ -49,6 +58,9 @@ struct packed_object {
 
 /// The whole index file of a pack with this trailer.
 std::string pack_index(std::vector<packed_object> objects, const oid& trailer);
+
+/// Whether the index names `id`; a few reads. A file that does not read as one names nothing.
+bool pack_index_names(int index, const oid& id);
 
 /// What an index names, sorted by offset. Errors: errno; errc::corrupt (it does not check out).
 result<std::vector<packed_object>> read_pack_index(const std::filesystem::path& index);
