@@ -54,29 +54,10 @@ std::string in_words(const outcome& o) {
   return words;
 }
 
-/// What `iso8601` writes.
-std::optional<wall_time> parse_time(std::string_view text) {
-  if (text.size() != std::string_view("2026-11-21T17:03:59.123Z").size()) return std::nullopt;
-  bool ok = true;
-  const auto number = [&](std::size_t at, std::size_t length) {
-    int n = 0;
-    const char* end = text.data() + at + length;
-    ok = ok && std::from_chars(text.data() + at, end, n).ptr == end;
-    return n;
-  };
-  const std::chrono::year_month_day day(std::chrono::year(number(0, 4)),
-                                        std::chrono::month(static_cast<unsigned>(number(5, 2))),
-                                        std::chrono::day(static_cast<unsigned>(number(8, 2))));
-  const auto time = std::chrono::hours(number(11, 2)) + std::chrono::minutes(number(14, 2)) +
-                    std::chrono::seconds(number(17, 2)) + std::chrono::milliseconds(number(20, 3));
-  if (!ok || !day.ok()) return std::nullopt;
-  return std::chrono::sys_days(day) + time;
-}
-
 }  // namespace
 
 std::optional<std::chrono::milliseconds> lasted(const attempt_record& a) {
-  const auto from = parse_time(a.started), to = parse_time(a.ended);
+  const auto from = parse_iso8601(a.started), to = parse_iso8601(a.ended);
   if (!from || !to || *to < *from) return std::nullopt;
   return std::chrono::duration_cast<std::chrono::milliseconds>(*to - *from);
 }

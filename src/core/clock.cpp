@@ -1,6 +1,8 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <remora/core/clock.hpp>
 
 namespace remora {
@@ -28,6 +30,28 @@ std::string iso8601(wall_time t) {
   const auto ms = std::chrono::floor<std::chrono::milliseconds>(t);
   const auto seconds = std::chrono::floor<std::chrono::seconds>(ms);
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", seconds, (ms - seconds).count());
+}
+
+std::optional<wall_time> parse_iso8601(std::string_view text) {
+  constexpr std::string_view shape = "dddd-dd-ddTdd:dd:dd.dddZ",
+                             short_shape = "dddd-dd-ddTdd:dd:ddZ";
+  const auto fits = [&](std::string_view wanted) {
+    return std::ranges::equal(
+        text, wanted, [](char c, char w) { return w == 'd' ? c >= '0' && c <= '9' : c == w; });
+  };
+  if (!fits(shape) && !fits(short_shape)) return std::nullopt;
+  const auto number = [&](std::size_t at, std::size_t length) {
+    int n = 0;
+    std::from_chars(text.data() + at, text.data() + at + length, n);
+    return n;
+  };
+  const std::chrono::year_month_day day(std::chrono::year(number(0, 4)),
+                                        std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                        std::chrono::day(static_cast<unsigned>(number(8, 2))));
+  if (!day.ok()) return std::nullopt;
+  return std::chrono::sys_days(day) + std::chrono::hours(number(11, 2)) +
+         std::chrono::minutes(number(14, 2)) + std::chrono::seconds(number(17, 2)) +
+         std::chrono::milliseconds(text.size() == shape.size() ? number(20, 3) : 0);
 }
 
 }  // namespace remora

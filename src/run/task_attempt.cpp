@@ -35,15 +35,6 @@ bool is_turn_level(const agent::event& e) {
   return !std::holds_alternative<agent::unknown>(e);
 }
 
-/// From now to a moment as `iso8601` writes it; nothing where it is none.
-std::optional<std::chrono::milliseconds> until(const std::string& moment, wall_time now) {
-  std::tm tm{};
-  if (::strptime(moment.c_str(), "%Y-%m-%dT%H:%M:%S", &tm) == nullptr) return std::nullopt;
-  const wall_time at = std::chrono::system_clock::from_time_t(::timegm(&tm));
-  return std::chrono::ceil<std::chrono::milliseconds>(
-      std::max(at - now, wall_time::duration::zero()));
-}
-
 json::object shortened(const agent::event& e) {
   json::object o = agent::to_json(e);
   for (auto& [key, value] : o) {
@@ -210,7 +201,9 @@ void task_runner::flush_exit() {
   supervise::exited exited;
   exited.concluded = concluded;
   if (concluded.verdict == agent::verdict::rate_limited)
-    exited.retry_in = until(concluded.detail, run_.time.wall());
+    if (const auto reset = parse_iso8601(concluded.detail))
+      exited.retry_in = std::chrono::ceil<std::chrono::milliseconds>(
+          std::max(*reset - run_.time.wall(), wall_time::duration::zero()));
   feed(exited);
 }
 

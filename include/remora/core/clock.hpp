@@ -3,7 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace remora {
 
@@ -35,5 +37,7 @@ class manual_clock final : public clock {
 
 /// `2026-11-21T17:03:59.123Z`.
 std::string iso8601(wall_time t);
+/// What `iso8601` wrote, with milliseconds or without; nothing for any other text.
+std::optional<wall_time> parse_iso8601(std::string_view text);
 
 }  // namespace remora
