@@ -140,6 +140,36 @@ class Job(unittest.TestCase):
         self.started.append(process)
         return process
 
+    def run_on_a_small_disk(self, limit, script, prepare=lambda small: None):
+        """A run in a repository on a tmpfs with `limit`. Once remora warns, the agent, which waits at $SEEN/wait, is let go on.
+        It must succeed, and nothing be broken. Returns the repository."""
+        small = self.dir / "small"
+        small.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", limit, "tmpfs", str(small)], check=True)
+        self.mounted.append(small)
+        repo = small / "r.git"
+        self.git("clone", "-q", "--bare", str(self.repo), str(repo), cwd=self.dir)
+        prepare(small)
+        os.mkfifo(self.seen / "wait")
+        plan = self.plan(["a"], "defaults: {checkpoint: {interval: 300ms, min_gap: 100ms}}", script, repo)
+        process = subprocess.Popen([REMORA, "run", plan, "--json"], cwd=repo, env=self.env, text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.started.append(process)
+        warnings, outcome = [], None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["type"] == "warning":
+                warnings.append(event["text"])
+                if len(warnings) == 1:
+                    (self.seen / "wait").write_text("go on\n")  # when the agent is there to read it
+            if event["type"] == "task_ended":
+                outcome = event["outcome"]
+        process.stdout.close()
+        self.assertEqual((process.wait(PATIENCE), outcome), (0, "succeeded"))
+        self.assertIn("No space left", warnings[0])
+        self.assertEqual(self.git("fsck", "--no-dangling", "--no-progress", cwd=repo), "")
+        return repo
+
     def events(self, done):
         return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -362,32 +392,8 @@ class MainJob(Job):
 
     @unittest.skipUnless(os.geteuid() == 0, "mounting a small file system needs root")
     def test_F2_a_full_disk_fails_a_checkpoint_and_not_the_agent(self):
-        small = self.dir / "small"
-        small.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(small)], check=True)
-        self.mounted.append(small)
-        self.git("clone", "-q", "--bare", str(self.repo), str(small / "r.git"), cwd=self.dir)
-        script = ('cat >/dev/null\nhead -c 30000000 /dev/urandom > big\n'
-                  'read -r _ < "$SEEN/wait"\n'
-                  'rm big\necho small > f\n')
-        os.mkfifo(self.seen / "wait")
-        plan = self.plan(["a"], "defaults: {checkpoint: {interval: 300ms, min_gap: 100ms}}", script, small / "r.git")
-        process = subprocess.Popen([REMORA, "run", plan, "--json"], cwd=small / "r.git", env=self.env, text=True,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.started.append(process)
-        warnings, outcome = [], None
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["type"] == "warning":
-                warnings.append(event["text"])
-                if len(warnings) == 1:
-                    (self.seen / "wait").write_text("go on\n")  # when the agent is there to read it
-            if event["type"] == "task_ended":
-                outcome = event["outcome"]
-        process.stdout.close()
-        self.assertEqual((process.wait(PATIENCE), outcome), (0, "succeeded"))
-        self.assertIn("No space left", warnings[0])
-        self.assertEqual(self.git("fsck", "--no-dangling", "--no-progress", cwd=small / "r.git"), "")
+        self.run_on_a_small_disk("size=12m", 'cat >/dev/null\nhead -c 30000000 /dev/urandom > big\n'
+                                             'read -r _ < "$SEEN/wait"\nrm big\necho small > f\n')
 
 
 def main():

@@ -50,6 +50,10 @@ tasks:
 """
 
 
+class Failure(Exception):
+    pass
+
+
 class World:
     """A repository and a state directory below `inside`; what must survive is below `outside`."""
 
@@ -86,6 +90,16 @@ class World:
 
     def start(self, ledger, *args):
         return Life(self, ledger, args)
+
+    def finish(self, ledger, command):
+        """The last life of a run: every agent finishes, and nothing announced is missing."""
+        self.release()
+        life = self.start(ledger, *command)
+        status = life.finish()
+        if status != 0:
+            raise Failure(f"{' '.join(command)} exits with {status} where every agent finishes: {ledger.outcomes()} {life.said()} {ledger.warnings[-5:]}")
+        if lost := ledger.lost(self):
+            raise Failure(f"after the run's end: {lost}")
 
 
 class Life:

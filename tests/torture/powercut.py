@@ -28,17 +28,13 @@ from pathlib import Path
 import processes
 from disk import LOGFLUSH, NOLOGFLUSH, Disk, Unavailable, own_mounts, tool
 from objects import Damaged, fsck
-from orchestrator import Ledger, World
+from orchestrator import Failure, Ledger, World
 
 SKIPPED = 77
 TASKS = ("steady", "packer", "hasty")  # the last one's git does not sync: it is there on every other disk
 CUTS_OF_A_RUN = 4  # then its agents are let finish
 CUTS_OF_A_DISK = 24
 OPTIONS = ("", "noauto_da_alloc")  # without it ext4 syncs some of what a program forgot
-
-
-class Failure(Exception):
-    pass
 
 
 class Instrument:
@@ -98,13 +94,7 @@ class Instrument:
             command = ["resume"] if ledger.run else command
             if self.over():
                 break
-        self.world.release()
-        life = self.world.start(ledger, *command)
-        status = life.finish()
-        if status != 0:
-            raise Failure(f"{command[0]} exits with {status} where every agent finishes: {ledger.outcomes()} {life.said()} {ledger.warnings[-5:]}")
-        if lost := ledger.lost(self.world):
-            raise Failure(f"after the run's end: {lost}")
+        self.world.finish(ledger, command)
 
     def live(self, ledger, command):
         """A life of remora: until each task has announced a checkpoint and a while longer, or only for a moment."""

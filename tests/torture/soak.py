@@ -27,17 +27,13 @@ from pathlib import Path
 
 import processes
 from objects import Damaged
-from orchestrator import Ledger, World
+from orchestrator import Failure, Ledger, World
 
 TASKS = ("steady", "hasty", "packer", "other")
 MOST_PROCESSES = 120
 MOST_BYTES = 600 << 20
 KEPT_RUNS = 3
 INTERRUPTED, REFUSED = 3, 4
-
-
-class Failure(Exception):
-    pass
 
 
 class Soak:
@@ -83,13 +79,7 @@ class Soak:
                 command = ["resume", ledger.run]
             if self.over():
                 break
-        self.world.release()
-        life = self.world.start(ledger, *command)
-        status = life.finish()
-        if status != 0:
-            raise Failure(f"{' '.join(command)} exits with {status} where every agent finishes: {ledger.outcomes()} {life.said()}")
-        if lost := ledger.lost(self.world):
-            raise Failure(f"after the run's end: {lost}")
+        self.world.finish(ledger, command)
         self.counts["runs"] += 1
         self.check_nothing_left()
         self.drop_old_runs()
