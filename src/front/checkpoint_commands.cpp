@@ -117,7 +117,7 @@ result<int> checkpoint_prompt_command(session& s, const std::string& selector) {
   REMORA_TRY(const auto c, open(s, selector));
   const checkpoint::record& r = c->record;
   REMORA_TRY(const run::run_view view, run::load_run(c->where.repo, r.run));
-  REMORA_TRY(const run::plan plan, recorded_plan(view));
+  REMORA_TRY(const run::plan plan, run::recorded_plan(view.fold.started));
   const run::task_plan* task = plan.find(r.task);
   if (!task)
     return fail(errc::corrupt, fmt::format("the recorded plan has no task '{}'", r.task.str()));

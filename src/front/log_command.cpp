@@ -10,7 +10,7 @@ result<int> log_command(session& s, const log_options& o) {
   REMORA_TRY(const task_in_repository t, open_task(s, o.selector));
   REMORA_CHECK(no_checkpoint(t.what, o.selector));
   REMORA_TRY(const run::run_view view, run::load_run(t.repo, t.what.run));
-  REMORA_TRY(const run::plan plan, recorded_plan(view));
+  REMORA_TRY(const run::plan plan, run::recorded_plan(view.fold.started));
   if (o.follow && view.live) return follow_log(s, t, plan, o);
   if (o.follow)
     s.err << fmt::format("remora: nobody works on run {} now; this is what there is\n",

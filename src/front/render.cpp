@@ -14,13 +14,6 @@ std::string branch_name(std::string_view ref) {
   return std::string(ref.starts_with(heads) ? ref.substr(heads.size()) : ref);
 }
 
-result<run::plan> recorded_plan(const run::run_view& view) {
-  const boost::json::value* recorded = view.fold.started.if_contains("plan");
-  if (!recorded || !recorded->is_object())
-    return fail(errc::corrupt, fmt::format("run {} has no plan in its record", view.id.str()));
-  return run::plan_from_json(recorded->as_object());
-}
-
 result<void> no_checkpoint(const run::selection& what, const std::string& selector) {
   if (!what.checkpoint) return {};
   return fail(errc::usage, fmt::format("'{}' names a checkpoint, which this command does not take; "

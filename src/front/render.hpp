@@ -17,9 +17,6 @@ std::string short_time(std::string_view rfc3339);
 /// `remora/…`, as `git merge` takes it, from `refs/heads/remora/…`.
 std::string branch_name(std::string_view ref);
 
-/// The plan that a run was started with. Errors: errc::corrupt.
-result<run::plan> recorded_plan(const run::run_view& view);
-
 /// What `run --dry-run` says: `remora.preview/1`, a line a task; or text.
 void print_preview(session& s, const run::plan& p, const run::run_preview& view);
 

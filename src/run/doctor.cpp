@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <remora/core/text.hpp>
 #include <remora/run/leftovers.hpp>
 
 #include "run/doctor_parts.hpp"
@@ -21,18 +20,10 @@ finding of_leftover(const leftover& l) {
 
 }  // namespace
 
-std::optional<run_id> run_named_in(std::string_view path) {
-  for (const std::string_view part : split(path, '/'))
-    if (auto id = run_id::parse(part)) return std::move(*id);
-  return std::nullopt;
-}
-
 std::optional<run_fold> fold_of(const git::repository& repo, const run_id& run) {
   const auto contents = read_journal(run_layout(repo.common_dir(), run).journal());
   if (!contents || contents->records.empty()) return std::nullopt;
-  run_fold fold;
-  for (const record& r : contents->records) fold.apply(r);
-  return fold;
+  return fold_records(contents->records);
 }
 
 result<std::optional<run_lock>> own_run(const git::repository& repo, const run_id& run) {

@@ -17,8 +17,6 @@ void examine_runs(git::repository& repo, findings& found);
 void examine_checkpoints(git::repository& repo, findings& found);
 void examine_worktrees(git::repository& repo, findings& found);
 
-/// The run of the ref or path, by the first part that is a run's id.
-std::optional<run_id> run_named_in(std::string_view path);
 /// Nothing where its journal is not here or cannot be read.
 std::optional<run_fold> fold_of(const git::repository& repo, const run_id& run);
 /// The run's lock, for a fix; nothing where the run has no directory, and so no owner.

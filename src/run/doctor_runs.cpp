@@ -116,9 +116,7 @@ void examine_open_tasks(const run_id& run, const run_fold& fold, findings& found
 }
 
 void examine_programs(const run_id& run, const run_fold& fold, findings& found) {
-  const boost::json::value* recorded = fold.started.if_contains("plan");
-  if (!recorded || !recorded->is_object()) return;
-  const auto what = plan_from_json(recorded->get_object());
+  const auto what = recorded_plan(fold.started);
   if (!what) return;
   std::set<std::string> asked;
   for (const task_plan& t : what->tasks) {
@@ -173,8 +171,7 @@ void examine_local(const git::repository& repo, const run_id& run, findings& fou
   if (look.held) return examine_live(run, look, found);
   const auto contents = read_journal(layout.journal());
   if (!contents) return examine_journal_error(run, contents.error(), found);
-  run_fold fold;
-  for (const record& r : contents->records) fold.apply(r);
+  const run_fold fold = fold_records(contents->records);
   examine_agents(run, layout, found);
   examine_open_tasks(run, fold, found);
   examine_programs(run, fold, found);

@@ -6,6 +6,7 @@
 #include <remora/run/leftovers.hpp>
 
 #include "run/doctor_parts.hpp"
+#include "run/slot_branch.hpp"
 
 namespace remora::run {
 namespace {
@@ -42,11 +43,7 @@ result<std::string> keep_files(git::repository& repo, const std::string& branch,
                             fmt::format("remora: what the worktree of {} held\n", branch)));
   REMORA_CHECK(objects.barrier());
   const std::string below = branch.substr(std::string_view("refs/heads/remora/").size());
-  const std::string name =
-      fmt::format("refs/remora/foreign/{}/{}", below, kept.hex().substr(0, 12));
-  REMORA_TRY(const auto there, repo.read_ref(name));
-  if (!there) REMORA_CHECK(repo.swap_ref(name, git::oid(), kept));
-  return name;
+  return keep_aside(repo, fmt::format("refs/remora/foreign/{}/", below), kept);
 }
 
 result<std::string> save_and_remove(git::repository& repo, const std::filesystem::path& root,

@@ -50,14 +50,8 @@ asio::awaitable<result<run_summary>> engine::resume(run_id id) {
         fmt::format("run {} was ended before it began: nothing was started, and there is "
                     "nothing to go on with; 'remora run' starts anew",
                     id.str()));
-  run_fold fold;
-  for (const record& r : contents->records) fold.apply(r);
-  const json::value* recorded = fold.started.if_contains("plan");
-  if (!recorded || !recorded->is_object())
-    co_return fail(errc::corrupt, fmt::format("{} does not begin with a plan",
-                                              store.layout(id).journal().string()));
-  auto what = plan_from_json(recorded->as_object());
-  if (!what) co_return what.error();
+  auto what = recorded_plan(contents->records.front().payload);
+  if (!what) co_return within(store.layout(id).journal().string(), what.error());
   auto opened = self.open(id, std::move(*what));
   if (!opened) co_return opened.error();
   auto ours = self.read_again(id);
@@ -71,7 +65,7 @@ asio::awaitable<result<run_summary>> engine::resume(run_id id) {
 result<void> engine::impl::read_again(const run_id& id) {
   run_context& run = *context;
   REMORA_TRY(const journal_contents contents, run.store.read_journal(id));
-  for (const record& r : contents.records) run.fold.apply(r);
+  run.fold = fold_records(contents.records);
   REMORA_TRY(std::unique_ptr<journal_file> file, run.store.open_journal(contents.valid_bytes));
   start_log(std::move(file), run.fold.last + 1);
   return {};

@@ -171,4 +171,10 @@ void run_fold::apply(const record& r) {
   if (handle != handlers().end() && task != tasks.end()) handle->second(task->second, r);
 }
 
+run_fold fold_records(std::span<const record> records) {
+  run_fold fold;
+  for (const record& r : records) fold.apply(r);
+  return fold;
+}
+
 }  // namespace remora::run

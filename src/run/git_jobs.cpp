@@ -214,9 +214,9 @@ result<void> remove_checkpoint(git_worker* worker, run_id ours, git::oid id) {
   return store.remove(record);
 }
 
-result<void> remove_slot(git_worker* worker, fs::path root) {
+result<void> remove_slot(git_worker* worker, fs::path root, std::string branch) {
   REMORA_CHECK(worker->check_lock());
-  return git::remove_worktree(worker->repo, root);
+  return git::remove_worktree(worker->repo, root, branch);
 }
 
 }  // namespace remora::run

@@ -120,19 +120,16 @@ auto git_task_store::make_slot(slot_request request, std::stop_token stop) -> aw
 }
 
 auto git_task_store::remove_slot(fs::path root) -> awaited<void> {
-  if (!is_ours(root)) co_return result<void>();
-  co_return co_await io::run_on(worker_->pool, run::remove_slot, worker_, std::move(root));
+  co_return co_await io::run_on(worker_->pool, run::remove_slot, worker_, std::move(root),
+                                checkpoint::task_branch(run_.id, task_.id));
 }
 
 /// Somebody may have removed a slot of ours, and another task has got its number.
-bool git_task_store::is_ours(const fs::path& slot) const {
-  const std::string made_for = git::worktree_branch(worker_->repo, slot);
-  return made_for.empty() || made_for == checkpoint::task_branch(run_.id, task_.id);
-}
-
 bool git_task_store::slot_exists(const fs::path& root) const {
   std::error_code ec;
-  return fs::exists(root, ec) && is_ours(root);
+  if (!fs::exists(root, ec)) return false;
+  const std::string made_for = git::worktree_branch(worker_->repo, root);
+  return made_for.empty() || made_for == checkpoint::task_branch(run_.id, task_.id);
 }
 
 auto git_task_store::take_checkpoint(save_request request, std::stop_token stop)

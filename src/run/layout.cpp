@@ -3,6 +3,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <remora/core/crc32c.hpp>
 #include <remora/run/layout.hpp>
@@ -12,6 +13,21 @@ namespace fs = std::filesystem;
 
 run_layout::run_layout(const fs::path& common_dir, const run_id& run)
     : root(common_dir / "remora" / "runs" / run.str()) {}
+
+std::vector<run_id> local_runs(const git::repository& repo) {
+  std::vector<run_id> runs;
+  std::error_code ec;
+  fs::directory_iterator at(repo.common_dir() / "remora" / "runs", ec);
+  for (; !ec && at != fs::directory_iterator(); at.increment(ec))
+    if (auto id = run_id::parse(at->path().filename().string())) runs.push_back(std::move(*id));
+  std::ranges::sort(runs);
+  return runs;
+}
+
+bool same_place(const fs::path& a, const fs::path& b) {
+  std::error_code ec;
+  return !a.empty() && !b.empty() && fs::weakly_canonical(a, ec) == fs::weakly_canonical(b, ec);
+}
 
 result<fs::path> slots_path(const git::repository& repo, const std::string& dir) {
   fs::path root;

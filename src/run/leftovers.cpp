@@ -20,14 +20,6 @@ namespace {
 /// git) holds the ref's for milliseconds.
 constexpr std::chrono::minutes longest_ref_change{1};
 
-/// The run that a path below `refs/` belongs to.
-std::optional<run_id> run_of(const fs::path& ref) {
-  for (const fs::path& part : ref)
-    if (auto id = run_id::parse(part.stem() == part ? part.string() : part.stem().string()))
-      return std::move(*id);
-  return std::nullopt;
-}
-
 /// The `.lock` files below the directories of our refs, relative to the common directory.
 std::vector<fs::path> ref_locks(const fs::path& common_dir) {
   std::vector<fs::path> locks;
@@ -69,7 +61,7 @@ result<bool> remove_ref_lock(const git::repository& repo, const run_id& run, con
 
 void find_ref_locks(const git::repository& repo, std::vector<leftover>& found) {
   for (const fs::path& lock : ref_locks(repo.common_dir())) {
-    const auto run = run_of(lock);
+    const auto run = run_named_in(lock);
     if (!run || is_live(run_layout(repo.common_dir(), *run))) continue;
     found.push_back({.kind = "ref-lock",
                      .subject = lock.string(),
@@ -112,7 +104,7 @@ void find_run_directories(const git::repository& repo, std::vector<leftover>& fo
 
 bool is_gone(const git::repository& repo, const git::made_worktree& tree) {
   if (tree.there || !fs::is_directory(tree.root.parent_path())) return false;
-  const auto run = run_of(tree.branch);
+  const auto run = run_named_in(tree.branch);
   if (!run) return true;
   const run_trace trace = trace_of(repo, *run);
   return trace == run_trace::unknown || trace == run_trace::over;
@@ -157,7 +149,7 @@ void find_branches(const git::repository& repo, const std::vector<git::made_work
   const auto refs = repo.list_refs("refs/heads/remora/");
   if (!refs) return;
   for (const git::ref_info& ref : *refs) {
-    const auto run = run_of(ref.name);
+    const auto run = run_named_in(ref.name);
     const bool used = repo.head_ref() == ref.name || std::ranges::any_of(trees, [&](const auto& t) {
                         return t.there && t.branch == ref.name;
                       });
@@ -176,6 +168,13 @@ void find_branches(const git::repository& repo, const std::vector<git::made_work
 
 }  // namespace
 
+std::optional<run_id> run_named_in(const fs::path& ref) {
+  for (const fs::path& part : ref)
+    if (auto id = run_id::parse((part.extension() == ".lock" ? part.stem() : part).string()))
+      return std::move(*id);
+  return std::nullopt;
+}
+
 run_trace trace_of(const git::repository& repo, const run_id& run) {
   const auto recorded = read_run(repo, run);
   if (recorded && recorded->ended()) return run_trace::over;  // also where its journal is left
@@ -183,15 +182,6 @@ run_trace trace_of(const git::repository& repo, const run_id& run) {
   if (head ? head->has_value() : !head.error().is(errc::no_match)) return run_trace::open;
   if (recorded) return run_trace::lost;
   return recorded.error().is(errc::no_match) ? run_trace::unknown : run_trace::open;
-}
-
-std::vector<run_id> local_runs(const git::repository& repo) {
-  std::vector<run_id> runs;
-  std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(repo.common_dir() / "remora" / "runs", ec))
-    if (auto id = run_id::parse(entry.path().filename().string())) runs.push_back(std::move(*id));
-  std::ranges::sort(runs);
-  return runs;
 }
 
 std::vector<leftover> find_leftovers(const git::repository& repo, thoroughness how) {
@@ -222,7 +212,7 @@ result<std::vector<std::string>> remove_ref_locks(const fs::path& common_dir, co
   std::vector<std::string> removed;
   std::optional<bool> agents;
   for (const fs::path& lock : ref_locks(common_dir)) {
-    if (run_of(lock) != run || ours.is_younger(common_dir / lock)) continue;
+    if (run_named_in(lock) != run || ours.is_younger(common_dir / lock)) continue;
     // The task's own branch is the agent's as well, which may be ending still.
     if (lock.string().starts_with("refs/heads/remora/")) {
       if (!agents) agents = !process::find_shims(run.str() + ".").empty();

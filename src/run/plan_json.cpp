@@ -180,4 +180,11 @@ result<plan> plan_from_json(const json::object& o) try {
   return fail(errc::corrupt, std::string("the recorded plan cannot be read: ") + e.what());
 }
 
+result<plan> recorded_plan(const json::object& run) {
+  const json::value* recorded = run.if_contains("plan");
+  if (!recorded || !recorded->is_object())
+    return fail(errc::corrupt, "there is no plan in the run's record");
+  return plan_from_json(recorded->get_object());
+}
+
 }  // namespace remora::run

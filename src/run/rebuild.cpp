@@ -53,18 +53,6 @@ struct source {
   fs::path attempts;
 };
 
-bool same_place(const fs::path& a, const fs::path& b) {
-  std::error_code ec;
-  return !a.empty() && fs::weakly_canonical(a, ec) == fs::weakly_canonical(b, ec);
-}
-
-result<plan> plan_of(const recorded_run& r) {
-  const json::value* planned = r.run.if_contains("plan");
-  if (!planned || !planned->is_object())
-    return fail(errc::corrupt, fmt::format("run {} has no plan in its record", r.id));
-  return plan_from_json(planned->get_object());
-}
-
 result<void> check_alone(const run_id& run) {
   for (const process::running_shim& shim : process::find_shims(run.str() + ".")) {
     if (process::await_end(shim.who, longest_shim_wait)) continue;
@@ -226,7 +214,7 @@ result<std::vector<std::string>> write_anew(git::repository& repo, const run_id&
 }  // namespace
 
 bool is_from_here(const git::repository& repo, const recorded_run& run) {
-  const auto what = plan_of(run);
+  const auto what = recorded_plan(run.run);
   if (!what || json_text(run.run, "host") != host_name()) return false;
   return same_place(what->repo, repo.work_dir().value_or(repo.common_dir())) ||
          same_place(what->repo, repo.common_dir());
@@ -238,7 +226,7 @@ result<std::vector<std::string>> rebuild_journal(git::repository& repo, const ru
     return fail(errc::no_match, fmt::format("run {} has ended: there is nothing to resume; 'remora "
                                             "rerun {}' starts what did not succeed",
                                             run.str(), run.str()));
-  REMORA_TRY(const plan what, plan_of(recorded));
+  REMORA_TRY(const plan what, recorded_plan(recorded.run));
   // A clone that fetched the record is another repository: the run may live in the first one.
   if (!is_from_here(repo, recorded))
     return fail(

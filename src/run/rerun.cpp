@@ -74,10 +74,7 @@ result<std::optional<checkpoint::record>> inherited_checkpoint(const git::reposi
 
 result<new_run> plan_rerun(const git::repository& repo, const recorded_run& old,
                            const std::vector<std::string>& only, run_id id, bool clean) {
-  const json::value* recorded = old.run.if_contains("plan");
-  if (!recorded || !recorded->is_object())
-    return fail(errc::corrupt, fmt::format("run {} has no plan in its record", old.id));
-  REMORA_TRY(run::plan whole, plan_from_json(recorded->as_object()));
+  REMORA_TRY(run::plan whole, recorded_plan(old.run));
   REMORA_TRY(const auto done, succeeded_tasks(repo, old));
   for (const std::string& name : only)
     if (std::ranges::none_of(whole.tasks, [&](const task_plan& t) { return t.id.str() == name; }))

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <remora/core/clock.hpp>
@@ -93,12 +94,9 @@ result<void> cancel_task(git::repository& repo, const run_view& view, const task
 
 result<void> drop_task(git::repository& repo, const run_view& view, const task_fold& task) {
   REMORA_TRY(const task_id id, task_id::parse(task.id));
-  // The path may be another clone's, or lent to another task since.
   const std::string branch = checkpoint::task_branch(view.id, id);
-  if (!task.slot.empty() && git::is_made_worktree(repo, task.slot)) {
-    const std::string made_for = git::worktree_branch(repo, task.slot);
-    if (made_for.empty() || made_for == branch) REMORA_CHECK(git::remove_worktree(repo, task.slot));
-  }
+  if (!task.slot.empty() && git::is_made_worktree(repo, task.slot))  // else another clone's
+    REMORA_CHECK(git::remove_worktree(repo, task.slot, branch));
   for (const git::made_worktree& tree : git::made_worktrees(repo))  // half made, and never lent
     if (tree.branch == branch) REMORA_CHECK(git::remove_worktree(repo, tree.root));
   REMORA_CHECK(delete_ref(repo, checkpoint::wip_ref(view.id, id)));
@@ -119,14 +117,9 @@ result<void> remove_run(git::repository& repo, const run_view& view) {
 
 void release_packs(const git::repository& repo) {
   const auto in_use = [&] {
-    std::error_code ec;
-    using entries = std::filesystem::directory_iterator;
-    for (entries it(repo.common_dir() / "remora" / "runs", ec), end; !ec && it != end;
-         it.increment(ec)) {
-      const auto id = run_id::parse(it->path().filename().string());
-      if (id && is_live(run_layout(repo.common_dir(), *id))) return true;
-    }
-    return false;
+    return std::ranges::any_of(local_runs(repo), [&](const run_id& run) {
+      return is_live(run_layout(repo.common_dir(), run));
+    });
   };
   (void)git::release_kept_packs(repo, in_use);
 }

@@ -10,10 +10,6 @@ namespace remora::run {
 namespace fs = std::filesystem;
 namespace {
 
-bool same_place(const fs::path& a, const fs::path& b) {
-  return !a.empty() && !b.empty() && fs::weakly_canonical(a) == fs::weakly_canonical(b);
-}
-
 /// `entry`: git's directory of a worktree that has the branch.
 result<void> take_from(git::repository& repo, const slot_request& r, const fs::path& entry,
                        const std::optional<git::oid>& tip) {
@@ -69,10 +65,7 @@ result<std::string> keep_aside(git::repository& repo, const std::string& prefix,
 }
 
 result<std::string> free_branch(git::repository& repo, const slot_request& r) {
-  // Its number may be another task's by now.
-  const std::string discarded = r.discard.empty() ? "" : git::worktree_branch(repo, r.discard);
-  if (!r.discard.empty() && (discarded.empty() || discarded == r.branch))
-    REMORA_CHECK(git::remove_worktree(repo, r.discard, r.branch));
+  if (!r.discard.empty()) REMORA_CHECK(git::remove_worktree(repo, r.discard, r.branch));
   if (repo.head_ref() == r.branch)
     return fail(errc::repository,
                 fmt::format("{} is checked out in your repository: 'git switch --detach' lets the "

@@ -36,14 +36,12 @@ run_fold fold_record(const recorded_run& r) {
 result<std::vector<run_id>> all_runs(const git::repository& repo) {
   REMORA_TRY(const auto recorded, recorded_runs(repo));
   std::set<run_id, std::greater<>> ids(recorded.begin(), recorded.end());
-  std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(repo.common_dir() / "remora" / "runs", ec)) {
-    auto id = run_id::parse(entry.path().filename().string());
-    if (!id || ids.contains(*id)) continue;
+  for (run_id& id : local_runs(repo)) {
+    if (ids.contains(id)) continue;
     // One that was killed before its first record was durable has never been announced.
-    const auto head = read_journal_head(entry.path() / "journal.jsonl");
+    const auto head = read_journal_head(run_layout(repo.common_dir(), id).journal());
     const bool never_began = head ? !*head : head.error().is(errc::no_match);
-    if (!never_began) ids.insert(std::move(*id));
+    if (!never_began) ids.insert(std::move(id));
   }
   return std::vector<run_id>(ids.begin(), ids.end());
 }
@@ -149,7 +147,7 @@ result<run_view> load_run(const git::repository& repo, const run_id& id) {
     contents = parse_journal(*log, id.str() + ":journal.jsonl");
     if (!contents) return contents.error();
   }
-  for (const record& r : contents->records) view.fold.apply(r);
+  view.fold = fold_records(contents->records);
   return view;
 }
 

@@ -6,6 +6,7 @@
 #include <remora/checkpoint/record.hpp>
 #include <remora/run/journal.hpp>
 #include <remora/run/plan.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -71,5 +72,7 @@ struct run_fold {
 
   void apply(const record& r);
 };
+
+run_fold fold_records(std::span<const record> records);
 
 }  // namespace remora::run

@@ -151,7 +151,7 @@ result<result_made> publish_result(git_worker* worker, result_request request);
 result<void> remove_checkpoint(git_worker* worker, run_id ours, git::oid record);
 /// The user's branches, by name: all but remora's.
 result<std::vector<std::string>> user_branches(git_worker* worker);
-/// The task's slot: directory and git's bookkeeping.
-result<void> remove_slot(git_worker* worker, std::filesystem::path root);
+/// The slot of the task with this branch: directory and git's bookkeeping.
+result<void> remove_slot(git_worker* worker, std::filesystem::path root, std::string branch);
 
 }  // namespace remora::run

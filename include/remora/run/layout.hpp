@@ -6,6 +6,7 @@
 #include <remora/core/ids.hpp>
 #include <remora/core/posix.hpp>
 #include <remora/git/repository.hpp>
+#include <vector>
 
 namespace remora::run {
 
@@ -27,6 +28,12 @@ struct run_layout {
     return root / "files" / task.str() / "tmp";
   }
 };
+
+/// The runs that have a directory here, oldest first.
+std::vector<run_id> local_runs(const git::repository& repo);
+
+/// Whether both name one place, through symbolic links too; an empty path names none.
+bool same_place(const std::filesystem::path& a, const std::filesystem::path& b);
 
 /// `$XDG_STATE_HOME/remora/<repository>/slots`, or `dir` if the plan names one.
 /// Errors: errc::environment (no HOME), errc::usage (inside the repository).

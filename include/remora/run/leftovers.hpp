@@ -12,6 +12,9 @@
 
 namespace remora::run {
 
+/// The run that a ref, or the lock of one, belongs to: the first part that is a run's id.
+std::optional<run_id> run_named_in(const std::filesystem::path& ref);
+
 /// What is known of a run without reading all of it.
 enum class run_trace {
   unknown,  ///< neither record nor journal: it never began, or was dropped
@@ -20,8 +23,6 @@ enum class run_trace {
   over,     ///< its record says that it has ended
 };
 run_trace trace_of(const git::repository& repo, const run_id& run);
-/// The runs that have a directory here, oldest first.
-std::vector<run_id> local_runs(const git::repository& repo);
 
 struct leftover {
   std::string kind;     ///< `run-directory`, `ref-lock`, `worktree-entry`, `branch`

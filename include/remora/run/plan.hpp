@@ -78,5 +78,7 @@ result<void> check_dependencies(const plan& p);
 
 boost::json::object to_json(const plan& p);
 result<plan> plan_from_json(const boost::json::object& o);
+/// The plan in a `run_started` or in a run's record. Errors: errc::corrupt.
+result<plan> recorded_plan(const boost::json::object& run);
 
 }  // namespace remora::run
