@@ -14,33 +14,26 @@ namespace {
 
 namespace json = boost::json;
 
-/// Wakes when something is written below the directories that it was told of.
+/// Wakes when something is written below the directories that it was told of, and every second: the
+/// kernel tells of writes and of the lock file's closing, but not of the release of the lock, which
+/// comes just after; and others may have used up what it watches at all (F6).
 class watch {
  public:
-  static result<watch> open() {
-    unique_fd fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    if (!fd) return os_error(errno, "cannot watch the run's files");
-    return watch(std::move(fd));
-  }
-
   /// A directory that is not there yet is found at the next call.
   void add(const std::filesystem::path& directory) {
     ::inotify_add_watch(fd_.get(), directory.c_str(),
                         IN_MODIFY | IN_CREATE | IN_CLOSE_WRITE | IN_DELETE_SELF);
   }
 
-  /// The kernel tells of writes and of the lock file's closing; of the release of the lock, which
-  /// comes just after the closing, it does not tell. Hence the second.
   void wait() {
-    pollfd p{fd_.get(), POLLIN, 0};
+    pollfd p{fd_.get(), POLLIN, 0};  // without a descriptor only time passes
     ::poll(&p, 1, 1000);
     char events[4096];
     while (::read(fd_.get(), events, sizeof events) > 0) continue;
   }
 
  private:
-  explicit watch(unique_fd fd) : fd_(std::move(fd)) {}
-  unique_fd fd_;
+  unique_fd fd_{::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
 };
 
 /// The journal of a run that another process appends to, from where we stopped reading.
@@ -134,7 +127,7 @@ result<void> follower::print(const run::task_fold& task, bool over) {
 
 result<int> follower::run() {
   const run::run_layout layout(where_.repo.common_dir(), where_.what.run);
-  REMORA_TRY(watch changes, watch::open());
+  watch changes;
   journal_tail journal(layout.journal());
   run::run_fold fold;
   for (;;) {

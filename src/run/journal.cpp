@@ -36,15 +36,17 @@ class file_on_disk final : public journal_file {
     if (!written) {
       // Half a line must not stay: the next one would be glued to it.
       if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0)
-        return os_error(errno, "cannot take back half a journal record");
-      return within("cannot append to the journal", written.error());
+        return within(
+            fmt::format("cannot append to {}, nor take back what half was written", path_.string()),
+            written.error());
+      return within("cannot append to " + path_.string(), written.error());
     }
     size_ += bytes.size();
     return {};
   }
 
   result<void> sync() override {
-    if (::fdatasync(fd_.get()) != 0) return os_error(errno, "cannot sync the journal");
+    if (::fdatasync(fd_.get()) != 0) return os_error(errno, "cannot sync " + path_.string());
     return {};
   }
 
@@ -129,7 +131,7 @@ result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::p
   REMORA_TRY(unique_fd fd, open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600));
   if (::ftruncate(fd.get(), static_cast<off_t>(valid_bytes)) != 0)
     return os_error(errno, "cannot cut the journal's torn tail");
-  if (::fsync(fd.get()) != 0) return os_error(errno, "cannot sync the journal");
+  if (::fsync(fd.get()) != 0) return os_error(errno, "cannot sync " + path.string());
   REMORA_CHECK(sync_directory(path.parent_path()));
   return std::unique_ptr<journal_file>(
       std::make_unique<file_on_disk>(std::move(fd), path, valid_bytes));

@@ -1,5 +1,8 @@
 // What a checkpoint consists of.
+#include <sys/fsuid.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/json.hpp>
 #include <cerrno>
@@ -43,6 +46,25 @@ class full_disk {
  private:
   rlimit limit_{};
   void (*before_)(int);
+};
+
+/// While it lives nobody may write in `directory`; root is somebody else for as long (setfsuid(2)).
+class forbidden {
+ public:
+  explicit forbidden(std::filesystem::path directory) : directory_(std::move(directory)) {
+    ::chmod(directory_.c_str(), 0555);
+    if (::geteuid() == 0) ::setfsuid(nobody);
+  }
+  forbidden(const forbidden&) = delete;
+  forbidden& operator=(const forbidden&) = delete;
+  ~forbidden() {
+    ::setfsuid(::geteuid());
+    ::chmod(directory_.c_str(), 0755);
+  }
+
+ private:
+  static constexpr uid_t nobody = 65534;
+  std::filesystem::path directory_;
 };
 
 }  // namespace
@@ -204,6 +226,23 @@ BOOST_AUTO_TEST_CASE(F2_a_full_disk_leaves_the_ref_and_a_retry_succeeds) {
   const auto second = save(r);
   BOOST_TEST(ref(wip) == second.commit.hex());
   BOOST_TEST(store->read_state(second).value() == r.mind.state);
+  BOOST_TEST(repo_dir.git("fsck --strict --no-dangling") == "");
+}
+
+BOOST_AUTO_TEST_CASE(F12_a_store_that_may_not_be_written_leaves_the_ref_and_a_retry_succeeds) {
+  const auto first = save(request(1, {{"a.txt", "two\n"}}));
+  const auto snapshot = [&] { return request(2, {{"a.txt", "three\n"}}, first.commit); };
+  const auto r = snapshot();
+  const auto refused = [&] {
+    const forbidden packs(repo->common_dir() / "objects" / "pack");
+    return store->prepare(r);
+  }();
+  BOOST_REQUIRE(refused.has_error());
+  BOOST_TEST(refused.error().is_errno(EACCES), refused.error().what);
+  BOOST_TEST(refused.error().what.find("objects/pack") != std::string::npos, refused.error().what);
+  BOOST_TEST(ref(wip) == first.commit.hex());
+  const auto second = save(snapshot());  // a retry is one from the start
+  BOOST_TEST(ref(wip) == second.commit.hex());
   BOOST_TEST(repo_dir.git("fsck --strict --no-dangling") == "");
 }
 

@@ -8,6 +8,7 @@ directory of its own.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -114,6 +115,78 @@ class Faults(Job):
         self.assertLessEqual(len(kept), 12)  # ten, and what is being written and merged at that moment
         used = sum(file.stat().st_size for file in (self.repo / ".git/objects").rglob("*") if file.is_file())
         self.assertLess(used, 3 << 20)
+
+    def ext4(self):
+        """A small file system that becomes read-only at an error, and what mounts it again."""
+        image, disk = self.dir / "image", self.dir / "disk"
+        disk.mkdir()
+        os.truncate(os.open(image, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC), 64 << 20)
+        mount = ["mount", "-o", "loop,errors=remount-ro", str(image), str(disk)]
+        if subprocess.run(["mkfs.ext4", "-q", str(image)], capture_output=True).returncode != 0 or \
+                subprocess.run(mount, capture_output=True).returncode != 0:
+            self.skipTest("no ext4 can be mounted from a file here")
+        self.mounted.append(disk)
+        return disk, mount
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounting a file system needs root")
+    def test_F7_a_repository_that_becomes_read_only_costs_no_work(self):
+        disk, mount = self.ext4()
+        repo = disk / "r.git"
+        self.git("clone", "-q", "--bare", str(self.repo), str(repo), cwd=self.dir)
+        for name in ("wait", "done"):
+            os.mkfifo(self.seen / name)
+        script = ('cat > /dev/null\n[ "$REMORA_ATTEMPT" = 1 ] || { echo \'{"type":"finished","ok":true}\'; exit; }\n'
+                  'echo one > f; echo \'{"type":"turn_ended"}\'; read -r _ < "$SEEN/wait"\n'
+                  'echo two >> f; echo > "$SEEN/done"; read -r _ < "$SEEN/wait"\n'
+                  'echo \'{"type":"turn_ended"}\'; sleep 987654\n')
+        process = subprocess.Popen([main_job.REMORA, "run", self.plan(["a"], "defaults: {checkpoint: {min_gap: 1ms}}", script, repo), "--json"],
+                                   cwd=repo, env=self.env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        self.started.append(process)
+        wait = os.open(self.seen / "wait", os.O_RDWR | os.O_CLOEXEC)  # so nobody waits for an agent that was ended
+        for line in process.stdout:
+            if json.loads(line)["type"] == "checkpoint_saved":
+                os.write(wait, b"go on\n")
+                (self.seen / "done").read_text()
+                subprocess.run(["sync", "--file-system", str(disk)], check=True)
+                subprocess.run(["mount", "-o", "remount,abort", str(disk)], capture_output=True)  # as ext4 does at an error
+                with self.assertRaisesRegex(OSError, "Read-only"):
+                    (disk / "new").touch()
+                os.write(wait, b"go on\n")
+                break
+        os.close(wait)
+        process.stdout.read()
+        said = process.communicate(timeout=PATIENCE)[1]
+        self.assertNotEqual(process.returncode, 0)
+        self.assertIn("Read-only file system", said)
+        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(mount, check=True)
+        _, over = self.succeeds("resume", cwd=repo)
+        self.assertEqual(self.git("show", f"{over[0]['branch']}:f", cwd=repo), "one\ntwo\n")
+
+    def test_F6_a_log_is_followed_without_inotify(self):
+        # A user namespace has limits of its own.
+        without = ["unshare", "--user", "--map-root-user", "sh", "-c", 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"', "-"]
+        if subprocess.run([*without, "true"], env=self.env, capture_output=True).returncode != 0:
+            self.skipTest("no user namespace may be made here")
+        os.mkfifo(self.seen / "wait")
+        script = 'cat > /dev/null\necho first\nread -r _ < "$SEEN/wait"\necho last\n'
+        plan = Path(Job.plan(self, ["a"], script=script))
+        run = self.start("run", str(plan))
+        first, follower = "", None
+        while run.poll() is None:
+            follower = subprocess.Popen([*without, main_job.REMORA, "log", "last/a", "--follow"], cwd=self.repo, env=self.env, text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            self.started.append(follower)
+            if first := follower.stdout.readline():
+                break
+            follower.stdout.close()  # the run has not begun yet
+            follower.wait(PATIENCE)
+        self.assertEqual(first + follower.stdout.readline(), "--- attempt 1 (sh)\nfirst\n")
+        (self.seen / "wait").write_text("go on\n")
+        self.assertIn("last\n", follower.stdout.read())
+        follower.stdout.close()
+        self.assertEqual((follower.wait(PATIENCE), run.wait(PATIENCE)), (0, 0))
 
     @unittest.skipUnless(os.geteuid() == 0, "giving a repository to somebody else needs root")
     def test_G18_somebody_elses_repository_is_explained(self):
