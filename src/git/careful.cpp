@@ -18,6 +18,10 @@
 
 namespace remora::git {
 
+bool is_lack(const error& e) noexcept {
+  return e.is_errno(EMFILE) || e.is_errno(ENFILE) || e.is_errno(ENOMEM);
+}
+
 result<unique_fd> open_directory(int parent, const std::string& name) {
   return open_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
 }

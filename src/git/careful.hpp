@@ -10,6 +10,9 @@
 
 namespace remora::git {
 
+/// Too few descriptors or too little memory: it says nothing of the file, and may pass.
+bool is_lack(const error& e) noexcept;
+
 /// A directory for reading its names. `name` is one component.
 result<unique_fd> open_directory(int parent, const std::string& name);
 

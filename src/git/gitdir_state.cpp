@@ -55,13 +55,14 @@ class operation_reader {
     else if (bytes.error().is(errc::too_large))
       left_out_.push_back({".git/" + name, "too large"});
     else if (!bytes.error().is_errno(ENOENT))
-      left_out_.push_back({".git/" + name, "unreadable"});
+      left_out_.push_back({".git/" + name, std::string(unreadable)});
   }
 
   void below(const std::string& path, int depth) {
     const auto dir = open_beneath(git_dir_, path, O_RDONLY | O_DIRECTORY);
     if (!dir) {
-      if (!dir.error().is_errno(ENOENT)) left_out_.push_back({".git/" + path, "unreadable"});
+      if (!dir.error().is_errno(ENOENT))
+        left_out_.push_back({".git/" + path, std::string(unreadable)});
       return;
     }
     name_list names;

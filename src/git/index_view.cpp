@@ -133,7 +133,7 @@ stamp truncated(const stamp& full) {
           truncated_time(full.modified_ns), truncated_time(full.changed_ns)};
 }
 
-index_view index_view::read(int git_dir) {
+result<index_view> index_view::read(int git_dir) {
   index_view view;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
@@ -142,7 +142,9 @@ index_view index_view::read(int git_dir) {
   view.settled_ = std::max(s.modified_ns, s.changed_ns) < nanoseconds(now);
   auto opened = open_index(git_dir, view.identity_);
   if (!opened) {
+    if (is_lack(opened.error())) return opened.error();
     view.note_ = opened.error().what;
+    view.unread_ = opened.error().is_errno(EIO) || opened.error().is_errno(EACCES);
     return view;
   }
   view.index_ = std::move(*opened);

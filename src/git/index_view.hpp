@@ -24,11 +24,14 @@ file_identity identity_at(int dir, const char* name);
 class index_view {
  public:
   /// The index in the git directory open as `git_dir`. An index that cannot be read is one that is
-  /// not `known`; an absent one is empty, as it is for git.
-  static index_view read(int git_dir);
+  /// not `known`; an absent one is empty, as it is for git. Errors: errno of a lack of descriptors
+  /// or memory.
+  static result<index_view> read(int git_dir);
 
   bool known() const noexcept { return index_ != nullptr; }
   const std::string& note() const noexcept { return note_; }
+  /// Not known because its file cannot be read; else because of what is in it, or what it is.
+  bool unread() const noexcept { return unread_; }
   const file_identity& identity() const noexcept { return identity_; }
   /// The file was older than its reading: the same identity later means the same bytes.
   bool settled() const noexcept { return settled_; }
@@ -54,6 +57,7 @@ class index_view {
   std::string note_;
   file_identity identity_;
   bool settled_ = false;
+  bool unread_ = false;
   bool gitlinks_ = false;
   std::vector<const git_index_entry*> skipped_;
 };

@@ -113,6 +113,13 @@ result<index_entry> entry_from_json(const json::value& v) {
 
 }  // namespace
 
+std::vector<std::string> unreadable_paths(const std::vector<omission>& left_out) {
+  std::vector<std::string> paths;
+  for (const omission& o : left_out)
+    if (o.reason == unreadable) paths.push_back(o.path);
+  return paths;
+}
+
 json::object to_json(const manifest& m) {
   json::array left_out;
   for (const omission& one : m.left_out) {

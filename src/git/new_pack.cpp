@@ -102,7 +102,9 @@ result<oid> new_pack::write_file(entry& e, int from, std::uint64_t size) {
   std::uint64_t done = 0;
   do {
     const auto want = std::min<std::uint64_t>(piece.size(), size - done);
-    REMORA_TRY(const std::size_t got, read_at(from, std::span(piece).first(want), done));
+    const auto read = read_at(from, std::span(piece).first(want), done);
+    if (!read) return fail(errc::unsupported, read.error().what);
+    const std::size_t got = *read;
     if (got < want) return shrunk(size);
     done += got;
     id.add({piece.data(), got});

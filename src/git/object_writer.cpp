@@ -147,8 +147,9 @@ result<oid> object_writer::blob(std::string_view bytes) {
 result<oid> object_writer::blob_from(int fd, std::uint64_t size) {
   if (size >= read_whole_below) return impl_->stream(fd, size);
   std::string content(static_cast<std::size_t>(size), '\0');
-  REMORA_TRY(const std::size_t got, read_at(fd, content, 0));
-  if (got < content.size()) return shrunk(size);
+  const auto got = read_at(fd, content, 0);
+  if (!got) return fail(errc::unsupported, got.error().what);
+  if (*got < content.size()) return shrunk(size);
   return impl_->put(content, GIT_OBJECT_BLOB);
 }
 

@@ -106,7 +106,7 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
   how.max_file_bytes = std::numeric_limits<std::uint64_t>::max();
   how.keep_skipped = false;
   hash_sink sink;
-  index_view index = index_view::read(git_dir.get());
+  REMORA_TRY(index_view index, index_view::read(git_dir.get()));
   scanner before(repo, sink, index, how, 1, stop);
   REMORA_TRY(const scan_result now,
              before.run(root.get(), tree.git_dir, scanner::base_root(what.tree)));

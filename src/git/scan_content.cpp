@@ -165,10 +165,10 @@ result<bool> scanner::visit_link(place& here, found& at, const struct stat& st) 
 
 result<bool> scanner::read_file(place& here, found& at) {
   if (stop_.stop_requested()) return fail(errc::stopped, "the snapshot was stopped");
-  constexpr int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
-  const unique_fd fd(::openat(here.fd(), at.c_name(), flags));
-  if (!fd) return cannot_open(at, os_error(errno, to_utf8(at.path)));
-  return capture(fd.get(), at);
+  const auto fd =
+      open_at(here.fd(), std::string(at.name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  if (!fd) return cannot_open(at, fd.error());
+  return capture(fd->get(), at);
 }
 
 /// Reads until two stats agree (W11, W12); then, or the third time anyway, it is taken.
@@ -186,7 +186,7 @@ result<bool> scanner::capture(int fd, found& at) {
     }
     auto id = read_once(fd, st, i == tries);
     if (!id && id.error().is(errc::unsupported)) {
-      leave_out_kept(at, "unreadable");
+      cannot_read(at, id.error());
       return true;
     }
     if (!id) return within(to_utf8(at.path), id.error());
@@ -217,8 +217,8 @@ result<bool> scanner::capture(int fd, found& at) {
 /// at fault; all others are the object database's.
 result<std::optional<oid>> scanner::read_once(int fd, const struct stat& st, bool last_try) {
   if (st.st_size < read_whole_below) {
-    if (!read_start(fd, static_cast<std::size_t>(st.st_size), buffer_))
-      return fail(errc::unsupported, "the file cannot be read");
+    const auto read = read_start(fd, static_cast<std::size_t>(st.st_size), buffer_);
+    if (!read) return fail(errc::unsupported, read.error().what);
     struct stat after{};
     const bool settled = ::fstat(fd, &after) == 0 && stamp_of(after) == stamp_of(st);
     if (!settled && !last_try) return std::optional<oid>();

@@ -76,6 +76,7 @@ result<scan_result> scanner::run(int root, const std::filesystem::path& git_dir,
   name_list names;
   REMORA_CHECK(names.read(root));
   REMORA_TRY(out_.root, scan(top, names, known));
+  if (fault_) return *fault_;
   std::sort(out_.manifest.left_out.begin(), out_.manifest.left_out.end());
   std::sort(out_.manifest.empty_directories.begin(), out_.manifest.empty_directories.end());
   std::sort(out_.manifest.converted.begin(), out_.manifest.converted.end());
@@ -192,33 +193,27 @@ result<bool> scanner::visit_once(place& here, found& at) {
 }
 
 result<bool> scanner::visit_directory(place& here, found& at) {
-  if (is_gitlink(at)) {
-    visit_submodule(here, at);
-    return true;
-  }
+  if (is_gitlink(at)) return visit_submodule(here, at);
   if (!wanted(here, at, true)) return true;
   if (here.depth + 1 > max_depth) {
     leave_out_kept(at, "directories nested too deeply");
     return true;
   }
-  constexpr int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-  unique_fd fd(::openat(here.fd(), at.c_name(), flags));
+  auto fd = open_directory(here.fd(), std::string(at.name));
+  if (!fd) return cannot_open(at, fd.error());
   struct stat st{};
-  if (!fd || ::fstat(fd.get(), &st) != 0) return cannot_open(at, os_error(errno, to_utf8(at.path)));
+  if (::fstat(fd->get(), &st) != 0) return cannot_open(at, os_error(errno, to_utf8(at.path)));
   if (st.st_dev != device_) {
     leave_out_kept(at, "other file system");
     return true;
   }
-  REMORA_CHECK(enter(here, at, std::move(fd)));
-  return true;
+  return enter(here, at, std::move(*fd));
 }
 
-result<void> scanner::enter(place& here, found& at, unique_fd fd) {
+result<bool> scanner::enter(place& here, found& at, unique_fd fd) {
   name_list names;
-  if (fd && !names.read(fd.get())) {
-    leave_out_kept(at, "unreadable");
-    return {};
-  }
+  if (fd)
+    if (auto listed = names.read(fd.get()); !listed) return cannot_open(at, listed.error());
   REMORA_TRY(const directory_ptr before, children_before(at));
   bool included = here.included;
   if (const auto verdict = rules_.include->match(at.path, true);
@@ -237,10 +232,10 @@ result<void> scanner::enter(place& here, found& at, unique_fd fd) {
   r.written = child->written;
   r.in_base = at.before && at.before->in_base;
   emit(at, r, std::move(child));
-  return {};
+  return true;
 }
 
-void scanner::visit_submodule(place& here, found& at) {
+result<bool> scanner::visit_submodule(place& here, found& at) {
   const git_index_entry* entry = index_.find(at.path);
   record r;
   r.mode = mode::commit;
@@ -250,10 +245,13 @@ void scanner::visit_submodule(place& here, found& at) {
     const submodule_state state = read_submodule(repo_, git_dir_, fd->get());
     if (!state.head.is_zero()) r.id = state.head;
     if (state.has_content) leave_out(at, "submodule content");
+  } else if (is_lack(fd.error())) {
+    return fd.error();
   } else {
-    leave_out(at, "unreadable");
+    leave_out(at, unreadable);
   }
   emit(at, r);
+  return true;
 }
 
 bool scanner::is_gitlink(const found& at) const {
@@ -300,15 +298,24 @@ bool scanner::wanted(place& here, const found& at, bool is_directory) {
 
 /// What an open or stat that failed means for the path; an error only where nothing can be read.
 result<bool> scanner::cannot_open(found& at, error e) {
-  for (const int lack : {EMFILE, ENFILE, ENOMEM})
-    if (e.is_errno(lack)) return e;
-  for (const int swapped : {ELOOP, ENOTDIR, ENXIO, EINTR})
+  if (is_lack(e)) return e;
+  for (const int swapped : {ELOOP, ENOTDIR, ENXIO})
     if (e.is_errno(swapped)) return false;
   if (e.is_errno(ENOENT))
     absent(at);
+  else if (e.is_errno(EACCES) || e.is_errno(EPERM))
+    leave_out_kept(at, unreadable);
   else
-    leave_out_kept(at, "unreadable");
+    cannot_read(at, std::move(e));
   return true;
+}
+
+/// An error of the disk or of what stands for it may pass: the scan that meets it first fails, at
+/// its end, so that the next one knows all of them.
+void scanner::cannot_read(found& at, error e) {
+  if (rules_.faults && rules_.faults->insert(at.path).second && !fault_)
+    fault_ = within(to_utf8(at.path), std::move(e));
+  leave_out_kept(at, unreadable);
 }
 
 void scanner::leave_out(const found& at, std::string_view reason) {

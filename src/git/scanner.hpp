@@ -18,7 +18,8 @@ class content_sink {
  public:
   virtual ~content_sink() = default;
   virtual result<oid> blob(std::string_view bytes) = 0;
-  /// Errors: errc::vanished if the file is shorter than `size`.
+  /// Errors: errc::vanished if the file is shorter than `size`; errc::unsupported if it cannot be
+  /// read; all others are of where it goes to.
   virtual result<oid> blob_from(int fd, std::uint64_t size) = 0;
   virtual result<oid> tree(std::vector<tree_entry> entries) = 0;
   /// `id` is of the base, and need not be made durable.
@@ -44,6 +45,9 @@ struct scan_rules {
   std::uint64_t max_file_bytes = 0;
   bool forget_untracked = false;  ///< only the base counts as known: rules apply to all the rest
   bool keep_skipped = true;  ///< entries of a sparse checkout stay, though their files are absent
+  /// Paths that could not be read before, with an error that may pass. One that is not among them
+  /// joins them and fails the scan; null: it is left out at once.
+  std::set<std::string>* faults = nullptr;
 };
 
 struct scan_result {
@@ -64,7 +68,8 @@ class scanner {
           const scan_rules& rules, std::uint32_t number, std::stop_token stop);
 
   /// `root`: the worktree. `before`: the last scan's result, or `base_root`.
-  /// Errors: errc::stopped, errno of the sink and of a lack of descriptors or memory.
+  /// Errors: errc::stopped, errno of the sink and of a lack of descriptors or memory; what an
+  /// unreadable path that is new to `faults` gave.
   result<scan_result> run(int root, const std::filesystem::path& git_dir,
                           const directory_ptr& before);
 
@@ -81,8 +86,8 @@ class scanner {
   result<void> visit(place& here, found& at);
   result<bool> visit_once(place& here, found& at);
   result<bool> visit_directory(place& here, found& at);
-  result<void> enter(place& here, found& at, unique_fd fd);
-  void visit_submodule(place& here, found& at);
+  result<bool> enter(place& here, found& at, unique_fd fd);
+  result<bool> visit_submodule(place& here, found& at);
   result<bool> visit_file(place& here, found& at, const struct stat& st);
   result<bool> visit_link(place& here, found& at, const struct stat& st);
   result<bool> read_file(place& here, found& at);
@@ -105,6 +110,7 @@ class scanner {
   void adopt_below(const record& r, const directory* below);
   void emit(found& at, const record& r, directory_ptr below = nullptr);
   result<bool> cannot_open(found& at, error e);
+  void cannot_read(found& at, error e);
   bool is_racy(const stamp& s) const;
   bool may_name(const oid& id, std::uint32_t written) const;
 
@@ -118,6 +124,7 @@ class scanner {
   dev_t device_ = 0;
   std::filesystem::path git_dir_;
   std::string buffer_;
+  std::optional<error> fault_;  ///< the first that is new
   scan_result out_;
 };
 

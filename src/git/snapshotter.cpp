@@ -41,8 +41,7 @@ error gone(const worktree& tree, std::string_view why) {
 /// The root, if it still is the directory that it was when the worktree was made.
 result<unique_fd> open_root(const worktree& tree, bool had_files) {
   auto root = open_file(tree.root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!root && (root.error().is_errno(EMFILE) || root.error().is_errno(ENFILE)))
-    return root.error();
+  if (!root && is_lack(root.error())) return root.error();
   struct stat st{};
   if (!root || ::fstat(root->get(), &st) != 0) return gone(tree, "is gone");
   if (st.st_dev != tree.device || st.st_ino != tree.inode)
@@ -90,8 +89,9 @@ struct snapshotter::impl {
   std::optional<index_view> index;
   position last_position;  ///< that `last_index` was made at
   std::optional<index_state> last_index;
+  std::set<std::string> faults;  ///< paths that the last snapshot could not read
 
-  void refresh_index(int git_dir, const position& now);
+  result<void> refresh_index(int git_dir, const position& now);
   result<snapshot> scan(const repository& repo, object_writer& objects, std::stop_token stop,
                         int root, int git_dir, directory_ptr& result);
   result<void> describe_index(const repository& repo, const position& now, snapshot& out);
@@ -99,10 +99,11 @@ struct snapshotter::impl {
 };
 
 /// Tens of thousands of entries are not parsed again for nothing.
-void snapshotter::impl::refresh_index(int git_dir, const position& now) {
-  if (index && index->known() && index->settled() && index->identity() == now.index) return;
-  index = index_view::read(git_dir);
+result<void> snapshotter::impl::refresh_index(int git_dir, const position& now) {
+  if (index && index->known() && index->settled() && index->identity() == now.index) return {};
+  REMORA_TRY(index, index_view::read(git_dir));
   last_index.reset();
+  return {};
 }
 
 result<void> snapshotter::impl::describe_index(const repository& repo, const position& now,
@@ -164,10 +165,11 @@ result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& 
   how.include = &include;
   how.convert = convert;
   how.max_file_bytes = rules.max_file_bytes;
+  how.faults = &faults;
   constexpr int tries = 3;
   for (int i = 1;; ++i) {
     const position before = read_position(repo, git_dir);
-    refresh_index(git_dir, before);
+    REMORA_CHECK(refresh_index(git_dir, before));
     scanner walk(repo, sink, *index, how, number + 1, stop);
     REMORA_TRY(scan_result scanned, walk.run(root, tree.git_dir, known));
     known = scanned.root;
@@ -180,7 +182,9 @@ result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& 
     if (!still && i < tries) continue;
     out.manifest.head_torn = !still;
     out.head = before.head.head;
-    if (!before.head.readable) out.manifest.left_out.push_back({".git/HEAD", "unreadable"});
+    for (const auto& [name, unread] :
+         {std::pair{".git/HEAD", !before.head.readable}, {".git/index", index->unread()}})
+      if (unread) out.manifest.left_out.push_back({name, std::string(unreadable)});
     REMORA_CHECK(describe_index(repo, before, out));
     return out;
   }
@@ -216,6 +220,7 @@ result<snapshot> snapshotter::take(const repository& repo, object_writer& object
   const bool had_files = !my.last->records.empty();
   REMORA_TRY(const unique_fd root, open_root(my.tree, had_files));
   const auto git_dir = open_file(my.tree.git_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!git_dir && is_lack(git_dir.error())) return git_dir.error();
   if (!git_dir) return gone(my.tree, "has lost its git directory");
 
   directory_ptr known = my.last;
@@ -232,6 +237,8 @@ result<snapshot> snapshotter::take(const repository& repo, object_writer& object
   if (out.tree.is_zero()) {
     REMORA_TRY(out.tree, objects.tree({}));
   }
+  const std::vector<std::string> unread = unreadable_paths(out.manifest.left_out);
+  my.faults = {unread.begin(), unread.end()};
   my.last = std::move(known);
   ++my.number;
   return out;

@@ -27,7 +27,7 @@ error gone(const fs::path& root, std::string_view why) {
 
 result<unique_fd> open_root(const fs::path& root) {
   auto fd = open_directory(AT_FDCWD, root.string());
-  if (!fd) return gone(root, fd.error().what);
+  if (!fd && !is_lack(fd.error())) return gone(root, fd.error().what);
   return fd;
 }
 
@@ -173,6 +173,7 @@ result<void> check_worktree(const worktree& tree) {
   if (::fstat(root.get(), &st) != 0 || st.st_dev != tree.device || st.st_ino != tree.inode)
     return gone(tree.root, "another directory is in its place");
   const auto target = read_gitfile(root.get(), tree.root);
+  if (!target && is_lack(target.error())) return target.error();
   if (!target) return gone(tree.root, target.error().what);
   if (*target != tree.git_dir)
     return gone(tree.root, fmt::format("its .git points to {}", to_utf8(target->string())));

@@ -101,6 +101,14 @@ result<void> fill_slot(git_worker* worker, const slot_request& r, git::worktree 
   return {};
 }
 
+/// Nothing follows a final snapshot that could not be taken: what may pass has another chance now.
+result<git::snapshot> take_snapshot(git_worker* worker, git::snapshotter& of, bool final,
+                                    const std::stop_token& stop) {
+  auto files = of.take(worker->repo, worker->objects, stop);
+  if (files || !final || stop.stop_requested() || files.error().is(errc::vanished)) return files;
+  return of.take(worker->repo, worker->objects, stop);
+}
+
 }  // namespace
 
 result<slot_made> make_slot(git_worker* worker, slot_request r, std::stop_token stop) {
@@ -127,7 +135,7 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   if (r.final) {
     REMORA_TRY(taken.removed_locks, git::remove_stale_locks(worker->repo, where->tree, r.branch));
   }
-  REMORA_TRY(git::snapshot files, where->snapshots->take(worker->repo, worker->objects, stop));
+  REMORA_TRY(git::snapshot files, take_snapshot(worker, *where->snapshots, r.final, stop));
   taken.files_scanned = files.files_scanned;
   taken.left_out = files.manifest.left_out;
 
@@ -137,8 +145,9 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   taken.files_differ = !last || last->tree != files.tree || index_differs;
   taken.head_moved =
       last ? last->head.commit != files.head.commit : files.head.commit != r.record.base;
-  const bool quiet =
-      r.out_from == r.out_to && r.err_from == r.err_to && r.last_state == r.record.mind.state;
+  const bool quiet = (!last || last->manifest.left_out == files.manifest.left_out) &&
+                     r.out_from == r.out_to && r.err_from == r.err_to &&
+                     r.last_state == r.record.mind.state;
   if (last && !taken.files_differ && last->head == files.head && quiet) return taken;
   if (last) {
     REMORA_TRY(const git::diff_summary diff,

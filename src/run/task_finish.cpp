@@ -143,8 +143,18 @@ asio::awaitable<void> task_runner::finish(supervise::finish f) {
   const keep_policy keep = run_.what.workspace.keep;
   const bool keep_slot = goes_on || keep == keep_policy::always ||
                          (!succeeded && (keep == keep_policy::failed || unsaved_));
-  if (!keep_slot) co_await free_slot();
+  if (!keep_slot && !holds_unreadable()) co_await free_slot();
   run_.tell("task_ended", ended_);
+}
+
+/// What the last checkpoint, or the one that the result was made of, lacks for that reason.
+bool task_runner::holds_unreadable() {
+  const auto paths = git::unreadable_paths(made_ ? made_->left_out : left_out_);
+  if (paths.empty() || start_.slot.empty()) return false;
+  warn(fmt::format("the worktree {} stays: {}{} could not be read, and is in no checkpoint",
+                   start_.slot, to_utf8(paths.front()),
+                   paths.size() > 1 ? fmt::format(" (and {} more)", paths.size() - 1) : ""));
+  return true;
 }
 
 asio::awaitable<void> task_runner::free_slot() {

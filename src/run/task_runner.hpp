@@ -81,6 +81,7 @@ class task_runner {
   boost::asio::awaitable<void> await_saves();
   boost::asio::awaitable<result<supervise::saved>> save_once(supervise::save what);
   save_request make_save_request(const supervise::save& what);
+  void tell_unreadable(const std::vector<git::omission>& left_out);
 
   // task_finish.cpp: verification, result, end
   boost::asio::awaitable<void> verify();
@@ -88,6 +89,7 @@ class task_runner {
   boost::asio::awaitable<result<void>> publish_steps();
   boost::asio::awaitable<std::vector<std::string>> new_branches();
   boost::asio::awaitable<void> free_slot();
+  bool holds_unreadable();
   bool publishes_only() const noexcept {
     return start_.result_is_due || !start_.published.is_zero();
   }

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <remora/core/text.hpp>
 
@@ -75,6 +76,15 @@ save_request task_runner::make_save_request(const supervise::save& what) {
   return r;
 }
 
+/// Each path once: while it stays unreadable, every checkpoint lacks it.
+void task_runner::tell_unreadable(const std::vector<git::omission>& left_out) {
+  const std::vector<std::string> known = git::unreadable_paths(left_out_);
+  for (const std::string& path : git::unreadable_paths(left_out))
+    if (!std::ranges::binary_search(known, path))
+      warn(fmt::format("{} cannot be read: the checkpoint is without it", to_utf8(path)));
+  left_out_ = left_out;
+}
+
 asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save what) {
   const time_point began = run_.time.now();
   if (!slot_) co_return fail(errc::vanished, "the worktree is not there");
@@ -89,6 +99,7 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
   for (const std::string& lock : taken->removed_locks)
     warn(fmt::format("removed {}, which the dead agent's git left", lock));
 
+  tell_unreadable(taken->left_out);
   supervise::saved done;
   done.token = what.token;
   done.changed = taken->files_differ || taken->head_moved;
@@ -116,7 +127,6 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
     err_saved_ = err_to;
     times_.erase(0, times_taken);
     state_saved_ = state;
-    left_out_ = taken->left_out;
     json::object event = mark;
     event["ms"] =
         std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - began).count();

@@ -10,6 +10,7 @@ directory of its own.
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -187,6 +188,24 @@ class Faults(Job):
         self.assertIn("last\n", follower.stdout.read())
         follower.stdout.close()
         self.assertEqual((follower.wait(PATIENCE), run.wait(PATIENCE)), (0, 0))
+
+    def test_W4_what_no_checkpoint_could_take_is_not_removed(self):
+        if not SLOW_DISK:
+            self.skipTest("no library that makes a file unreadable")
+        plan = self.plan(["a"], "workspace: {keep: never}", "cat >/dev/null\necho good > good\necho bad > bad\n"
+                         'echo \'{"type":"finished","ok":true}\'\n')
+        self.env.update(LD_PRELOAD=SLOW_DISK, BAD_FILE="bad")
+        events, over = self.succeeds("run", plan)
+        del self.env["LD_PRELOAD"]
+        said = " ".join(e["text"] for e in events if e["type"] == "warning")
+        self.assertIn("bad cannot be read", said)
+        self.assertEqual(over[0]["left_out"], [{"reason": "unreadable", "path": "bad"}])
+        slot = Path(re.search("the worktree ([^ ]*) stays: bad could not be read", said)[1])
+        self.git("merge", "-q", over[0]["branch"])
+        self.assertTrue((self.repo / "good").exists())
+        pruned = self.remora("prune", "--yes", "--older-than", "0s")
+        self.assertIn("kept", pruned.stdout)
+        self.assertEqual((slot / "bad").read_text(), "bad\n")
 
     @unittest.skipUnless(os.geteuid() == 0, "giving a repository to somebody else needs root")
     def test_G18_somebody_elses_repository_is_explained(self):

@@ -1,10 +1,15 @@
 // Loaded into remora by tests/e2e/faults.py (LD_PRELOAD): every sync takes $SLOW_DISK_MS longer, as
-// on a disk that somebody else keeps busy (F11). Agents and git get an environment of remora's
-// making: it is never loaded into them.
+// on a disk that somebody else keeps busy (F11), and a file named $BAD_FILE cannot be opened, as on
+// one with a bad sector (W4). Agents and git get an environment of remora's making: it is never
+// loaded into them.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdarg>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 
 namespace {
@@ -30,6 +35,18 @@ void be_slow() {
     be_slow();                                     \
     return real(fd);                               \
   }
+
+extern "C" int openat(int dir, const char* path, int flags, ...) {
+  static const auto real = next(&::openat, "openat");
+  static const char* const bad = std::getenv("BAD_FILE");
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  if (!bad || std::strcmp(path, bad) != 0) return real(dir, path, flags, mode);
+  errno = EIO;
+  return -1;
+}
 
 SLOW(fsync)
 SLOW(fdatasync)

@@ -2,6 +2,7 @@
 // where they, or the worktree, are not what they were.
 #include <sys/wait.h>
 
+#include "failing_call.hpp"
 #include "slot.hpp"
 
 using namespace remora;
@@ -51,6 +52,67 @@ BOOST_AUTO_TEST_CASE(W4_unreadable_files_and_directories_are_listed_and_stay_cap
   });
   BOOST_TEST(good);
   for (const char* name : {"locked", "new", "closed"}) ::chmod((s.root / name).c_str(), 0755);
+}
+
+BOOST_AUTO_TEST_CASE(W4_an_error_that_may_pass_fails_one_snapshot_and_what_stays_is_left_out) {
+  slot s;
+  s.write("a.txt", "changed\n");
+  s.write("bad", "b");
+  s.write("fine", "f");
+  git::snapshotter shots = s.open();
+  for (const char* call : {"pread", "openat"}) {
+    failing_call twice(call, "bad", EIO, 2);
+    const auto failed = shots.take(*s.opened, *s.objects, {});
+    BOOST_REQUIRE(failed.has_error());
+    BOOST_TEST(failed.error().what.find("bad") != std::string::npos, failed.error().what);
+    auto taken = s.take(shots);
+    BOOST_TEST(reason(taken, "bad") == "unreadable");
+    BOOST_TEST(s.content(taken, "fine") == "f");
+    BOOST_TEST(s.content(taken, "a.txt") == "changed\n");
+    taken = s.take(shots);
+    BOOST_TEST(taken.manifest.left_out.empty());
+    BOOST_TEST(s.content(taken, "bad") == "b");
+    s.write("bad", "b");  // to be read again
+  }
+  failing_call once("openat", "bad", EIO, 1);
+  BOOST_TEST(shots.take(*s.opened, *s.objects, {}).has_error());
+  BOOST_TEST(s.take(shots).manifest.left_out.empty());
+}
+
+BOOST_AUTO_TEST_CASE(W4_many_files_on_a_bad_disk_fail_one_snapshot) {
+  slot s;
+  s.write("one/bad", "1");
+  s.write("two/bad", "2");
+  git::snapshotter shots = s.open();
+  failing_call all("pread", "bad", EIO, 1000);
+  BOOST_TEST(shots.take(*s.opened, *s.objects, {}).has_error());
+  BOOST_TEST(s.take(shots).manifest.left_out.size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(F5_without_descriptors_or_memory_there_is_no_snapshot) {
+  slot s;
+  s.write("dir/file", "f");
+  git::snapshotter shots = s.open();
+  for (const int lack : {EMFILE, ENFILE, ENOMEM})
+    for (const char* path : {"file", "dir"}) {
+      failing_call twice("openat", path, lack, 2);
+      BOOST_TEST(shots.take(*s.opened, *s.objects, {}).has_error());
+      const auto again = shots.take(*s.opened, *s.objects, {});
+      BOOST_REQUIRE(again.has_error());
+      BOOST_TEST(again.error().is_errno(lack));
+      BOOST_TEST(!again.error().is(errc::vanished));
+    }
+  failing_call interrupted("openat", "file", EINTR, 5);
+  const auto taken = s.take(shots);
+  BOOST_TEST(taken.manifest.left_out.empty());
+  BOOST_TEST(s.content(taken, "dir/file") == "f");
+}
+
+BOOST_AUTO_TEST_CASE(W4_a_file_without_permission_is_left_out_at_once) {
+  slot s;
+  s.write("locked", "l");
+  failing_call refused("openat", "locked", EACCES, 1);
+  BOOST_TEST(reason(s.take(), "locked") == "unreadable");
 }
 
 BOOST_AUTO_TEST_CASE(W21_a_worktree_that_is_gone_is_an_error_and_the_cache_survives) {

@@ -116,7 +116,6 @@ def succeeded_problems(scene, tasks):
     said = " ".join(e["text"] for e in scene.events("warning"))
     ends = scene.events("task_ended")
     given_up = any(e["outcome"] == "failed" for e in ends)
-    left_out = {o["path"] for e in ends for o in e.get("left_out", ())}
     with check.Repository(scene.repo, scene.env) as repo:
         kept = slots(scene) if given_up or "stays" in said or "new worktree" in said else []
         problems = ended_problems(scene, repo, kept)
@@ -137,7 +136,7 @@ def succeeded_problems(scene, tasks):
                 continue
             files = repo.files(repo.commit(f"refs/heads/remora/{done[task]}/{task}")["tree"])
             problems += diary_problems(scene, files, lambda oid: repo.object(oid)[2], task, 1 << 30,
-                                       f"the result of {task}", kept, left_out)
+                                       f"the result of {task}", kept)
     return problems + warning_problems(scene)
 
 

@@ -16,6 +16,11 @@ struct omission {
   auto operator<=>(const omission&) const = default;
 };
 
+/// The reason of what is a file or a directory, and could not be read: it is nowhere else.
+inline constexpr std::string_view unreadable = "unreadable";
+/// The paths that were left out for that.
+std::vector<std::string> unreadable_paths(const std::vector<omission>& left_out);
+
 struct manifest {
   std::vector<omission> left_out;
   std::vector<std::string> empty_directories;
