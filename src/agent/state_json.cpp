@@ -358,7 +358,7 @@ std::string state::to_json() const {
   // A field a line: what changed from one checkpoint to the next is what git shows.
   for (const auto& field : state_codec::write_state(*this)) {
     if (text.size() > 2) text += ",\n";
-    text += json::serialize(json::string(field.key())) + ": " + json::serialize(field.value());
+    text.append("\"").append(field.key()).append("\": ").append(json::serialize(field.value()));
   }
   return text + "\n}\n";
 }

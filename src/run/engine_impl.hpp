@@ -36,7 +36,7 @@ struct engine::impl {
   using message = std::variant<task_over, stop_asked>;
 
   result<void> open(const run_id& id, plan what);
-  result<void> read_again(const run_id& id);
+  result<void> read_journal();
   boost::asio::awaitable<result<void>> begin_new(const new_run& what, boost::json::object started);
   boost::asio::awaitable<result<void>> begin_again();
   boost::asio::awaitable<result<run_summary>> work();

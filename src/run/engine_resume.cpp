@@ -35,26 +35,26 @@ supervise::task_outcome outcome_of(const task_fold& fold) {
 asio::awaitable<result<run_summary>> engine::resume(run_id id) {
   impl& self = *impl_;
   run_store& store = self.on.store;
-  auto contents = store.read_journal(id);
-  if (!contents && contents.error().is(errc::no_match)) {
+  auto first = store.read_journal_head(id);
+  if (!first && first.error().is(errc::no_match)) {
     store.sweep();  // killed while the directory of an ended run was being removed
     co_return fail(errc::no_match, fmt::format("run {} has no journal here: it has ended, or ran "
                                                "elsewhere; 'remora rerun {}' starts what it "
                                                "left unfinished as a new run",
                                                id.str(), id.str()));
   }
-  if (!contents) co_return contents.error();
-  if (contents->records.empty())
+  if (!first) co_return first.error();
+  if (!*first)
     co_return fail(
         errc::no_match,
         fmt::format("run {} was ended before it began: nothing was started, and there is "
                     "nothing to go on with; 'remora run' starts anew",
                     id.str()));
-  auto what = recorded_plan(contents->records.front().payload);
+  auto what = recorded_plan((*first)->payload);
   if (!what) co_return within(store.layout(id).journal().string(), what.error());
   auto opened = self.open(id, std::move(*what));
   if (!opened) co_return opened.error();
-  auto ours = self.read_again(id);
+  auto ours = self.read_journal();
   if (!ours) co_return ours.error();
   auto begun = co_await self.begin_again();
   if (!begun) co_return begun.error();
@@ -62,9 +62,9 @@ asio::awaitable<result<run_summary>> engine::resume(run_id id) {
 }
 
 /// Under the lock: whoever held it before may have gone on writing.
-result<void> engine::impl::read_again(const run_id& id) {
+result<void> engine::impl::read_journal() {
   run_context& run = *context;
-  REMORA_TRY(const journal_contents contents, run.store.read_journal(id));
+  REMORA_TRY(const journal_contents contents, run.store.read_journal());
   run.fold = fold_records(contents.records);
   REMORA_TRY(std::unique_ptr<journal_file> file, run.store.open_journal(contents.valid_bytes));
   start_log(std::move(file), run.fold.last + 1);

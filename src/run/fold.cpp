@@ -122,11 +122,12 @@ const std::unordered_map<std::string_view, handler>& handlers() {
 }
 
 /// None where the record is not as ours are: whoever needs the plan reads it with its own errors.
-json::array planned_tasks(const json::object& started) {
+const json::array& planned_tasks(const json::object& started) {
+  static const json::array none;
   const json::value* plan = started.if_contains("plan");
   const json::value* tasks =
       plan && plan->is_object() ? plan->get_object().if_contains("tasks") : nullptr;
-  return tasks && tasks->is_array() ? tasks->get_array() : json::array();
+  return tasks && tasks->is_array() ? tasks->get_array() : none;
 }
 
 }  // namespace

@@ -208,8 +208,8 @@ run_layout git_run_store::layout(const run_id& run) const {
   return run_layout(repo_.common_dir(), run);
 }
 
-result<journal_contents> git_run_store::read_journal(const run_id& run) {
-  return run::read_journal(layout(run).journal());
+result<std::optional<record>> git_run_store::read_journal_head(const run_id& run) {
+  return run::read_journal_head(layout(run).journal());
 }
 
 void git_run_store::sweep() {
@@ -250,6 +250,10 @@ result<void> git_run_store::sync_objects() {
 
 result<std::vector<std::string>> git_run_store::remove_ref_locks() {
   return run::remove_ref_locks(repo_.common_dir(), run_->id, run_->lock);
+}
+
+result<journal_contents> git_run_store::read_journal() {
+  return run::read_journal(run_->layout.journal());
 }
 
 result<std::unique_ptr<journal_file>> git_run_store::open_journal(std::uint64_t valid_bytes) {

@@ -71,12 +71,13 @@ class git_run_store final : public run_store {
 
   result<run_preview> preview(const plan& p) override;
   run_layout layout(const run_id& run) const override;
-  result<journal_contents> read_journal(const run_id& run) override;
+  result<std::optional<record>> read_journal_head(const run_id& run) override;
   void sweep() override;
   result<void> open(const run_id& run, const plan& p) override;
   result<void> check() const override;
   result<void> sync_objects() override;
   result<std::vector<std::string>> remove_ref_locks() override;
+  result<journal_contents> read_journal() override;
   result<std::unique_ptr<journal_file>> open_journal(std::uint64_t valid_bytes) override;
   result<std::unique_ptr<task_store>> open_task(const task_plan& task) override;
   void remove_run() override;

@@ -139,12 +139,12 @@ result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::p
 
 std::string journal_line(const record& r, std::int64_t mono_ns, std::string_view boot,
                          sequence synced) {
-  json::object o{
-      {"seq", r.seq}, {"t", r.t}, {"mono_ns", mono_ns}, {"boot", boot}, {"type", r.type}};
-  for (const auto& [key, value] : r.payload) o[key] = value;
-  o["synced"] = synced;
-  std::string line = json::serialize(o);
-  line.pop_back();  // the closing brace comes after the checksum
+  std::string payload = json::serialize(r.payload);
+  payload.front() = ',';  // its members, without their braces
+  payload.pop_back();
+  const std::string line =
+      fmt::format(R"({{"seq":{},"t":"{}","mono_ns":{},"boot":"{}","type":"{}"{},"synced":{})",
+                  r.seq, r.t, mono_ns, boot, r.type, r.payload.empty() ? "" : payload, synced);
   return fmt::format("{},\"crc\":\"{:08x}\"}}\n", line, crc32c(line));
 }
 

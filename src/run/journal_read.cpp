@@ -26,7 +26,7 @@ struct checked_line {
 };
 
 /// The record, if the line's checksum and shape are right.
-std::optional<checked_line> check(std::string_view line) {
+std::optional<checked_line> check(std::string_view line, json::storage_ptr memory = {}) {
   if (line.size() <= crc_tail) return std::nullopt;
   const std::string_view body = line.substr(0, line.size() - crc_tail);
   const std::string_view tail = line.substr(body.size());
@@ -34,19 +34,14 @@ std::optional<checked_line> check(std::string_view line) {
       tail.substr(crc_key.size()) != fmt::format("{:08x}\"}}", crc32c(body)))
     return std::nullopt;
   boost::system::error_code ec;
-  json::value value = json::parse(line, ec);
+  json::value value = json::parse(line, ec, std::move(memory));
   if (ec || !value.is_object()) return std::nullopt;
   json::object& o = value.get_object();
-  checked_line c{{json_integer<sequence>(o, "seq"),
-                  json_text(o, "t"),
-                  json_text(o, "type"),
-                  {},
-                  json_text(o, "boot")},
-                 json_integer<sequence>(o, "synced")};
+  const auto seq = json_integer<sequence>(o, "seq"), synced = json_integer<sequence>(o, "synced");
+  std::string t = json_text(o, "t"), type = json_text(o, "type"), boot = json_text(o, "boot");
   for (const std::string_view key : {"seq", "t", "mono_ns", "boot", "type", "synced", "crc"})
     o.erase(key);
-  c.what.payload = std::move(o);
-  return c;
+  return checked_line{{seq, std::move(t), std::move(type), std::move(o), std::move(boot)}, synced};
 }
 
 /// The frame of a line stays what it is in every version, so that this can always be told.
@@ -83,13 +78,19 @@ result<std::optional<record>> read_journal_head(const std::filesystem::path& pat
       return os_error(errno, fmt::format("cannot read {}", path.string()));
     text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
     end = text.find('\n', before);
-    if (end != text.npos) text.resize(end);
-    if (n == 0) return std::optional<record>();
+    if (n == 0) break;
   }
-  auto first = check(text);
-  if (!first && text.find('\0') != text.npos) return std::optional<record>();  // a power cut
-  if (!first || first->what.seq != 1) return damaged(path.string(), 1, "");
-  REMORA_CHECK(check_version(first->what, path.string()));
+  return parse_journal_head(text, path.string());
+}
+
+result<std::optional<record>> parse_journal_head(std::string_view bytes, const std::string& name) {
+  const std::size_t end = bytes.find('\n');
+  if (end == bytes.npos) return std::optional<record>();
+  const std::string_view line = bytes.substr(0, end);
+  auto first = check(line);
+  if (!first && line.find('\0') != line.npos) return std::optional<record>();  // a power cut
+  if (!first || first->what.seq != 1) return damaged(name, 1, "");
+  REMORA_CHECK(check_version(first->what, name));
   return std::optional(std::move(first->what));
 }
 
@@ -105,13 +106,15 @@ result<journal_contents> parse_journal(std::string_view rest, const std::string&
   journal_contents contents;
   std::size_t line_number = 0, first_bad = 0;
   sequence lost = 0;  // the first record that the bad stretch held
+  // Thousands of small values, which are all there for as long as one of them is.
+  const auto memory = json::make_shared_resource<json::monotonic_resource>();
   while (!rest.empty()) {
     const std::size_t end = rest.find('\n');
     const std::string_view line = rest.substr(0, end);
     const std::size_t taken = end == rest.npos ? rest.size() : end + 1;
     rest.remove_prefix(taken);
     ++line_number;
-    auto good = end == std::string_view::npos ? std::nullopt : check(line);
+    auto good = end == std::string_view::npos ? std::nullopt : check(line, memory);
     const sequence expected = contents.records.empty() ? 1 : contents.records.back().seq + 1;
     if (first_bad == 0 && good && good->what.seq == expected) {
       if (expected == 1) REMORA_CHECK(check_version(good->what, name));

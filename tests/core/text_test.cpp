@@ -1,5 +1,7 @@
+#include <boost/crc.hpp>
 #include <boost/json.hpp>
 #include <boost/test/unit_test.hpp>
+#include <numeric>
 #include <remora/core/crc32c.hpp>
 #include <remora/core/exit_status.hpp>
 #include <remora/core/text.hpp>
@@ -46,6 +48,26 @@ BOOST_AUTO_TEST_CASE(W9_a_path_of_any_bytes_survives_json) {
 
 BOOST_AUTO_TEST_CASE(crc32c_is_castagnoli) {
   BOOST_TEST(crc32c("123456789") == 0xE3069283u);
+  BOOST_TEST(crc32c("") == 0u);
+  std::string up(32, '\0');  // RFC 3720, B.4
+  std::iota(up.begin(), up.end(), '\0');
+  const std::string down(up.rbegin(), up.rend());
+  BOOST_TEST(crc32c(std::string(32, '\0')) == 0x8A9136AAu);
+  BOOST_TEST(crc32c(std::string(32, '\xFF')) == 0x62A8AB43u);
+  BOOST_TEST(crc32c(up) == 0x46DD794Eu);
+  BOOST_TEST(crc32c(down) == 0x113FDB5Cu);
+}
+
+BOOST_AUTO_TEST_CASE(crc32c_is_the_same_at_every_length_and_place) {
+  std::string bytes;
+  for (int i = 0; i < 64; ++i) bytes += static_cast<char>(i * i * 7 + 3);
+  for (std::size_t from = 0; from < 9; ++from) {
+    boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> slow;
+    for (std::size_t n = 0; from + n < bytes.size(); ++n) {
+      BOOST_TEST(crc32c(std::string_view(bytes).substr(from, n)) == slow.checksum());
+      slow.process_byte(bytes[from + n]);
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(signals_have_names) {

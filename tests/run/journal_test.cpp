@@ -59,6 +59,19 @@ asio::awaitable<void> write_two(run::journal& j, std::vector<bool>& ok) {
 
 BOOST_AUTO_TEST_SUITE(journals)
 
+BOOST_AUTO_TEST_CASE(a_line_is_the_frame_the_payload_and_their_checksum) {
+  const run::record warning{7, "2026-01-02T00:00:00.000Z", "warning", {{"text", "a \"b\"\n"}}};
+  BOOST_TEST(run::journal_line(warning, 5, "boot", 6) ==
+             R"({"seq":7,"t":"2026-01-02T00:00:00.000Z","mono_ns":5,"boot":"boot",)"
+             R"("type":"warning","text":"a \"b\"\n","synced":6,"crc":"d327c314"})"
+             "\n");
+  const run::record bare{8, "2026-01-02T00:00:00.000Z", "run_resumed", {}};
+  BOOST_TEST(run::journal_line(bare, 5, "boot", 7) ==
+             R"({"seq":8,"t":"2026-01-02T00:00:00.000Z","mono_ns":5,"boot":"boot",)"
+             R"("type":"run_resumed","synced":7,"crc":"87dacbfe"})"
+             "\n");
+}
+
 BOOST_AUTO_TEST_CASE(a_record_is_durable_when_it_says_so_and_reads_back) {
   std::string bytes;
   int syncs = 0;

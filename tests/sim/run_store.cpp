@@ -54,18 +54,9 @@ run::run_layout virtual_run_store::layout(const run_id& run) const {
   return run::run_layout("/repository", run);
 }
 
-result<run::journal_contents> virtual_run_store::read_journal(const run_id&) {
+result<std::optional<run::record>> virtual_run_store::read_journal_head(const run_id&) {
   if (!w_.disk.journal_there) return fail(errc::no_match, "there is no journal");
-  auto contents = run::parse_journal(w_.disk.journal, "journal");
-  if (!contents) {
-    w_.broken("the journal is refused: " + contents.error().what);
-    return contents;
-  }
-  w_.note("the journal holds {} records, {} bytes of {}, {} of them durable",
-          contents->records.size(), contents->valid_bytes, w_.disk.journal.size(), w_.disk.synced);
-  if (contents->valid_bytes < w_.disk.synced)
-    w_.broken("durable records of the journal are dropped");
-  return contents;
+  return run::parse_journal_head(w_.disk.journal, "journal");
 }
 
 void virtual_run_store::sweep() {
@@ -97,6 +88,20 @@ result<void> virtual_run_store::check() const {
 
 result<std::vector<std::string>> virtual_run_store::remove_ref_locks() {
   return std::vector<std::string>();
+}
+
+result<run::journal_contents> virtual_run_store::read_journal() {
+  if (!w_.disk.journal_there) return fail(errc::no_match, "there is no journal");
+  auto contents = run::parse_journal(w_.disk.journal, "journal");
+  if (!contents) {
+    w_.broken("the journal is refused: " + contents.error().what);
+    return contents;
+  }
+  w_.note("the journal holds {} records, {} bytes of {}, {} of them durable",
+          contents->records.size(), contents->valid_bytes, w_.disk.journal.size(), w_.disk.synced);
+  if (contents->valid_bytes < w_.disk.synced)
+    w_.broken("durable records of the journal are dropped");
+  return contents;
 }
 
 result<std::unique_ptr<run::journal_file>> virtual_run_store::open_journal(

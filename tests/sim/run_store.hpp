@@ -55,12 +55,13 @@ class virtual_run_store final : public run::run_store {
 
   result<run::run_preview> preview(const run::plan& p) override;
   run::run_layout layout(const run_id& run) const override;
-  result<run::journal_contents> read_journal(const run_id& run) override;
+  result<std::optional<run::record>> read_journal_head(const run_id& run) override;
   void sweep() override;
   result<void> sync_objects() override;
   result<void> open(const run_id& run, const run::plan& p) override;
   result<void> check() const override;
   result<std::vector<std::string>> remove_ref_locks() override;
+  result<run::journal_contents> read_journal() override;
   result<std::unique_ptr<run::journal_file>> open_journal(std::uint64_t valid_bytes) override;
   result<std::unique_ptr<run::task_store>> open_task(const run::task_plan& task) override;
   void remove_run() override;

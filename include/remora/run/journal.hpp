@@ -107,6 +107,7 @@ result<journal_contents> read_journal(const std::filesystem::path& path);
 result<std::optional<record>> read_journal_head(const std::filesystem::path& path);
 /// The same for bytes that are at hand; `name` is for messages.
 result<journal_contents> parse_journal(std::string_view bytes, const std::string& name);
+result<std::optional<record>> parse_journal_head(std::string_view bytes, const std::string& name);
 
 /// One line, with its newline. For tests, and for the journal itself.
 std::string journal_line(const record& r, std::int64_t mono_ns, std::string_view boot,

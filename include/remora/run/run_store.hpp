@@ -81,7 +81,8 @@ class run_store {
   // Before a run is ours. These block for a moment: no agent runs yet.
   virtual result<run_preview> preview(const plan& p) = 0;
   virtual run_layout layout(const run_id& run) const = 0;
-  virtual result<journal_contents> read_journal(const run_id& run) = 0;
+  /// The first record; the rest may be being written by somebody else still.
+  virtual result<std::optional<record>> read_journal_head(const run_id& run) = 0;
   /// Removes what runs that neither go on nor ended here left behind.
   virtual void sweep() = 0;
   /// What bases reach counts as durable afterwards.
@@ -94,6 +95,7 @@ class run_store {
   virtual result<void> check() const = 0;
   /// The stale locks of the run's refs, which nobody can hold; by name.
   virtual result<std::vector<std::string>> remove_ref_locks() = 0;
+  virtual result<journal_contents> read_journal() = 0;
   /// The journal from `valid_bytes` on: the rest is cut off.
   virtual result<std::unique_ptr<journal_file>> open_journal(std::uint64_t valid_bytes) = 0;
   virtual result<std::unique_ptr<task_store>> open_task(const task_plan& task) = 0;
