@@ -48,7 +48,8 @@ std::string to_text(const lock_holder& h) {
                                       {"start_ticks", h.who.start_ticks},
                                       {"boot", h.who.boot},
                                       {"host", h.host},
-                                      {"since", h.since}}) +
+                                      {"since", h.since},
+                                      {"journal_shared", h.journal_shared}}) +
          '\n';
 }
 
@@ -69,6 +70,7 @@ std::optional<lock_holder> read_holder(int fd) {
            json_text(o, "boot")};
   h.host = json_text(o, "host");
   h.since = json_text(o, "since");
+  h.journal_shared = json_flag(o, "journal_shared");
   return h;
 }
 
@@ -127,6 +129,21 @@ result<std::optional<unnamed>> make_unnamed(const fs::path& runs) {
   return fd.error();
 }
 
+result<void> write_holder(int fd, std::uint64_t generation, bool journal_shared) {
+  const std::string text = to_text({.generation = generation,
+                                    .who = process::own_identity(),
+                                    .host = host_name(),
+                                    .since = iso8601(machine_clock().wall()),
+                                    .journal_shared = journal_shared});
+  const ssize_t n = ::pwrite(fd, text.data(), text.size(), 0);
+  if (n < 0) return os_error(errno, "cannot write the run's lock");
+  // Longer than the text only where the last owner's was.
+  if (static_cast<std::size_t>(n) != text.size() ||
+      ::ftruncate(fd, static_cast<off_t>(text.size())) != 0)
+    return os_error(ENOSPC, "cannot write the run's lock");
+  return {};
+}
+
 /// The same records in another file: what the old owner was about to append goes to one that
 /// nobody reads.
 result<void> renew_journal(const run_layout& layout) {
@@ -165,17 +182,17 @@ void sweep_unnamed(const fs::path& runs) {
 
 /// `fd`: held, and at the lock's path or about to be.
 result<run_lock> run_lock::claim(unique_fd fd, const run_layout& layout, std::uint64_t generation) {
-  const std::string text = to_text({.generation = generation,
-                                    .who = process::own_identity(),
-                                    .host = host_name(),
-                                    .since = iso8601(machine_clock().wall())});
-  const ssize_t n = ::pwrite(fd.get(), text.data(), text.size(), 0);
-  if (n < 0) return os_error(errno, "cannot write the run's lock");
-  // Longer than the text only where the last owner's was.
-  if (static_cast<std::size_t>(n) != text.size() ||
-      ::ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0)
-    return os_error(ENOSPC, "cannot write the run's lock");
+  REMORA_CHECK(write_holder(fd.get(), generation, false));
   return run_lock(std::move(fd), layout.lock(), generation);
+}
+
+/// After an owner that is gone. One that died before it had the journal for itself leaves that to
+/// the next.
+result<run_lock> run_lock::follow(unique_fd fd, const run_layout& layout) {
+  const auto before = read_holder(fd.get());
+  if (before && before->journal_shared && same_file(fd.get(), layout.lock()))
+    REMORA_CHECK(renew_journal(layout));
+  return claim(std::move(fd), layout, before ? before->generation + 1 : 1);
 }
 
 /// A new run's directory appears with its lock held: whoever sweeps must not take it for one that
@@ -206,8 +223,7 @@ result<run_lock> run_lock::take(const run_layout& layout) {
   if (made) return std::move(*made);
   REMORA_TRY(unique_fd fd, open_file(layout.lock(), O_RDWR | O_CREAT, 0600));
   if (!lock_file(fd.get())) return held_by(layout, look_at(fd.get()));
-  const auto before = read_holder(fd.get());
-  REMORA_TRY(run_lock lock, claim(std::move(fd), layout, before ? before->generation + 1 : 1));
+  REMORA_TRY(run_lock lock, follow(std::move(fd), layout));
   if (!lock.still_ours())
     return fail(errc::held, "the run's lock was replaced while it was taken; try again");
   return lock;
@@ -222,21 +238,21 @@ result<run_lock> run_lock::replace_stopped(const run_layout& layout) {
   const lock_look look = look_at(old.get());
   if (!same_file(old.get(), layout.lock()) || (!gone && look.life != holder_life::stopped))
     return held_by(layout, look);
+  if (gone) return follow(std::move(old), layout);
   const std::uint64_t generation = look.holder ? look.holder->generation + 1 : 1;
-  if (gone) return claim(std::move(old), layout, generation);
   std::string next = layout.lock().string() + ".XXXXXX";
   unique_fd fd(::mkostemp(next.data(), O_CLOEXEC));
   if (!fd) return os_error(errno, fmt::format("cannot create {}", next));
   if (!lock_file(fd.get())) return os_error(errno, fmt::format("cannot lock {}", next));
-  auto lock = claim(std::move(fd), layout, generation);
-  if (!lock || ::rename(next.c_str(), layout.lock().c_str()) != 0) {
+  const auto written = write_holder(fd.get(), generation, true);
+  if (!written || ::rename(next.c_str(), layout.lock().c_str()) != 0) {
     const int why = errno;
     ::unlink(next.c_str());
-    return lock ? os_error(why, "cannot replace the run's lock") : lock.error();
+    return written ? os_error(why, "cannot replace the run's lock") : written.error();
   }
   REMORA_CHECK(sync_directory(layout.root));
   REMORA_CHECK(renew_journal(layout));
-  return lock;
+  return claim(std::move(fd), layout, generation);
 }
 
 bool run_lock::still_ours() const {

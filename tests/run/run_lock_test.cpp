@@ -1,4 +1,5 @@
 // One run has one owner (G15): what the lock says, and how a stopped owner is replaced.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -132,6 +133,32 @@ BOOST_AUTO_TEST_CASE(G15_a_stopped_owner_is_told_of_and_replaced_and_then_fenced
   BOOST_TEST(first.go_on() == stopped_owner::fenced);
   BOOST_TEST(third->check().has_value());
   BOOST_TEST(test::read_bytes(s.layout.journal()) == "before\n");
+}
+
+BOOST_AUTO_TEST_CASE(
+    G15_a_replacer_that_died_before_its_copy_of_the_journal_leaves_it_to_the_next) {
+  for (const bool replacing : {false, true}) {
+    const scene s;
+    stopped_owner first(s.layout);
+    BOOST_REQUIRE(run_lock::replace_stopped(s.layout).has_value());
+    BOOST_TEST(!s.said().at("journal_shared").as_bool());
+    // What there was between its rename of the lock and its copy.
+    const auto inode_of = [](const std::filesystem::path& file) {
+      struct stat st{};
+      return ::stat(file.c_str(), &st) == 0 ? st.st_ino : 0;
+    };
+    const auto shared = inode_of(s.layout.journal());
+    const int writer = ::open(s.layout.journal().c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    s.say("journal_shared", true);
+    const auto next = replacing ? run_lock::replace_stopped(s.layout) : run_lock::take(s.layout);
+    BOOST_REQUIRE_MESSAGE(next, (next ? "" : next.error().what));
+    BOOST_TEST(next->generation() == 3u);
+    BOOST_TEST(::write(writer, "late\n", 5) == 5);
+    ::close(writer);
+    BOOST_TEST(inode_of(s.layout.journal()) != shared);
+    BOOST_TEST(test::read_bytes(s.layout.journal()) == "before\n");
+    BOOST_TEST(!s.said().at("journal_shared").as_bool());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(G15_an_owner_that_runs_or_cannot_be_seen_is_never_replaced) {

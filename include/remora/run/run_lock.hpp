@@ -18,6 +18,8 @@ struct lock_holder {
   process::identity who;
   std::string host;
   std::string since;  ///< RFC 3339
+  /// It took the run from a stopped one, which has the journal open still.
+  bool journal_shared = false;
 
   /// `process 17 on box since 2026-11-21T17:03:59Z`.
   std::string text() const;
@@ -61,6 +63,7 @@ class run_lock {
       : fd_(std::move(fd)), path_(std::move(path)), generation_(generation) {}
   static result<std::optional<run_lock>> make(const run_layout& layout);
   static result<run_lock> claim(unique_fd fd, const run_layout& layout, std::uint64_t generation);
+  static result<run_lock> follow(unique_fd fd, const run_layout& layout);
 
   unique_fd fd_;
   std::filesystem::path path_;
