@@ -54,13 +54,23 @@ result<void> remove_entry(const fs::path& common_dir, const std::optional<fs::pa
   return remove_tree(ours.get(), aside);
 }
 
+/// In one step: half a worktree may have lost its `.git`, and nobody could save what is in it then.
+result<void> remove_directory(int parent, const std::string& name) {
+  const std::string aside = ".remora-removed-" + name;
+  REMORA_CHECK(remove_tree(parent, aside));  // of somebody who died below
+  if (::renameat(parent, name.c_str(), parent, aside.c_str()) == 0)
+    return remove_tree(parent, aside);
+  if (errno == ENOENT) return {};
+  return os_error(errno, fmt::format("cannot remove {}", to_utf8(name)));
+}
+
 /// Directory, git's entry and our note. The order matters: the note is what allows the next try.
 result<void> remove_parts(const fs::path& common_dir, const fs::path& root) {
   const std::optional<fs::path> entry = find_entry(common_dir, root);
   const auto parent = open_file(root.parent_path(), O_RDONLY | O_DIRECTORY);
   if (!parent && !parent.error().is_errno(ENOENT)) return parent.error();
   if (parent) {
-    REMORA_CHECK(remove_tree(parent->get(), root.filename().string()));
+    REMORA_CHECK(remove_directory(parent->get(), root.filename().string()));
   }
   REMORA_CHECK(remove_entry(common_dir, entry));
   return forget_made(common_dir, root);

@@ -221,6 +221,15 @@ BOOST_AUTO_TEST_CASE(W7_directories_deeper_than_any_path_are_removed) {
   BOOST_TEST(!fs::exists(root));
 }
 
+BOOST_AUTO_TEST_CASE(G10_a_removal_that_was_cut_off_is_finished) {
+  const worktree tree = add();
+  fs::rename(root, root.parent_path() / ".remora-removed-1");
+  BOOST_TEST(remove_worktree(repo(), root).has_value());
+  BOOST_TEST(fs::is_empty(root.parent_path()));
+  BOOST_TEST(!fs::exists(tree.git_dir));
+  BOOST_TEST(made_worktrees(repo()).empty());
+}
+
 BOOST_AUTO_TEST_CASE(G11_a_directory_that_remora_did_not_make_is_never_removed) {
   write_bytes(root / "mine", "x");
   BOOST_TEST(remove_worktree(repo(), root).error().is(errc::repository));
