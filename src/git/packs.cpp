@@ -14,19 +14,22 @@ namespace fs = std::filesystem;
 
 class sweeper {
  public:
-  explicit sweeper(const repository& repo) : objects_(repo.common_dir() / "objects") {}
+  sweeper(const repository& repo, bool removes)
+      : objects_(repo.common_dir() / "objects"), removes_(removes) {}
 
   std::vector<std::string> run() {
     const std::vector<our_files> packs = list_our_packs(objects_ / "pack");  // before who lives
     temporary_files();
     for (const our_files& files : packs) half_named(files);
     old_directories();
-    return std::move(removed_);
+    return std::move(found_);
   }
 
  private:
-  void remove(const fs::path& path) {
-    if (::unlink(path.c_str()) == 0) removed_.push_back(path.lexically_relative(objects_));
+  void take(const fs::path& path) {
+    std::error_code ec;
+    if (removes_ ? ::unlink(path.c_str()) == 0 : fs::exists(path, ec))
+      found_.push_back(path.lexically_relative(objects_));
   }
 
   static bool is_dead(const fs::path& path) {
@@ -41,7 +44,7 @@ class sweeper {
       if (is_held_name(it->path().filename().string())) found.push_back(it->path());
     for (const fs::path& path : found)
       if (is_dead(path))
-        remove(path);
+        take(path);
       else
         somebody_lives_ = true;
   }
@@ -61,12 +64,12 @@ class sweeper {
       // A publisher holds its pack until the index has its name.
       const auto fd = open_file(path(".pack"), O_RDONLY | O_NOFOLLOW);
       if (!fd || !is_abandoned(fd->get()) || fs::exists(path(".idx"), ec)) return;
-      remove(path(".pack"));
+      take(path(".pack"));
     } else if (!has_index && somebody_lives_) {
       return;  // whose `.keep` this may be; its pack, in the making, is the next to be named
     }
-    remove(path(".idx"));
-    remove(path(".keep"));
+    take(path(".idx"));
+    take(path(".keep"));
   }
 
   /// Before there were packs, objects waited in a directory of their own.
@@ -77,18 +80,23 @@ class sweeper {
       if (it->path().filename().string().starts_with("tmp_objdir-remora-"))
         found.push_back(it->path());
     for (const fs::path& path : found)
-      if (fs::remove_all(path, ec) > 0) removed_.push_back(path.filename());
+      if (!removes_ || fs::remove_all(path, ec) > 0) found_.push_back(path.filename());
   }
 
   fs::path objects_;
-  std::vector<std::string> removed_;
+  bool removes_;
+  std::vector<std::string> found_;
   bool somebody_lives_ = false;
 };
 
 }  // namespace
 
+std::vector<std::string> find_object_files(const repository& repo) {
+  return sweeper(repo, false).run();
+}
+
 std::vector<std::string> sweep_object_files(const repository& repo) {
-  return sweeper(repo).run();
+  return sweeper(repo, true).run();
 }
 
 result<void> release_kept_packs(const repository& repo, const std::function<bool()>& in_use) {

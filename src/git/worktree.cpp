@@ -125,6 +125,43 @@ std::string made_for(const fs::path& git_dir) {
   return std::string(trim(std::string_view(*head).substr(symbolic.size())));
 }
 
+/// What a file of an entry says; a power cut may leave zero bytes of it. Nothing: who knows.
+std::optional<std::string> words_of(int entry, const char* name) {
+  const auto text = read_regular(entry, name, 4 << 10);
+  if (!text) return text.error().is_errno(ENOENT) ? std::optional<std::string>("") : std::nullopt;
+  return text->find_first_not_of('\0') == text->npos ? "" : std::string(trim(*text));
+}
+
+/// Slots are numbers. Git makes the entry, then locks it, then writes all else (2.17 and later).
+bool is_named_as_a_slot(const fs::path& entry) {
+  std::error_code ec;
+  const std::string name = entry.filename().string();
+  return name.find_first_not_of("0123456789") == name.npos &&
+         (fs::exists(entry / "locked", ec) || fs::is_empty(entry, ec));
+}
+
+std::optional<emptied_entry> find_emptied(const fs::path& common_dir, const fs::path& entry) {
+  constexpr std::string_view ours = "refs/heads/remora/", given_up = "abandoned by ";
+  constexpr std::chrono::minutes longest_add{1};
+  std::error_code ec;
+  const auto changed = fs::last_write_time(entry, ec);
+  const auto dir = open_directory(AT_FDCWD, entry.string());
+  if (ec || !dir || changed + longest_add > fs::file_time_type::clock::now()) return std::nullopt;
+  const auto gitdir = words_of(dir->get(), "gitdir"), head = words_of(dir->get(), "HEAD"),
+             locked = words_of(dir->get(), "locked");
+  if (!gitdir || !gitdir->empty() || !head || !locked) return std::nullopt;
+  emptied_entry found{entry, made_for(entry)};
+  if (locked->starts_with(given_up)) found.branch = locked->substr(given_up.size());
+  const bool wordless = head->empty() && locked->empty() && is_named_as_a_slot(entry);
+  if (!wordless && !found.branch.starts_with(ours)) return std::nullopt;
+  for (const fs::path& root : made_roots(common_dir)) {
+    const auto fd = open_directory(AT_FDCWD, root.string());
+    const auto leads_to = fd ? read_gitfile(fd->get(), root) : fd.error();
+    if (leads_to && *leads_to == entry) return std::nullopt;
+  }
+  return found;
+}
+
 /// Removes the plain file `name` in `dir` if it is there; true if it was.
 result<bool> remove_lock(int dir, const std::string& name) {
   if (::unlinkat(dir, name.c_str(), 0) == 0) return true;
@@ -256,6 +293,22 @@ result<void> remove_broken_entry(const repository& repo, const fs::path& entry) 
   REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
   REMORA_TRY(const unique_fd entries, open_file(entry.parent_path(), O_RDONLY | O_DIRECTORY));
   return remove_tree(entries.get(), entry.filename().string());
+}
+
+std::vector<emptied_entry> emptied_entries(const repository& repo) {
+  std::vector<emptied_entry> found;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec))
+    if (auto emptied = find_emptied(repo.common_dir(), entry.path()))
+      found.push_back(std::move(*emptied));
+  return found;
+}
+
+result<bool> remove_emptied_entry(const repository& repo, const fs::path& git_dir) {
+  REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
+  if (!find_emptied(repo.common_dir(), git_dir)) return false;
+  REMORA_CHECK(remove_entry(repo.common_dir(), git_dir));
+  return true;
 }
 
 result<std::vector<std::string>> remove_stale_locks(const repository& repo, const worktree& tree,

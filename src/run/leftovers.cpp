@@ -134,6 +134,38 @@ void find_entries(const git::repository& repo, const std::vector<git::made_workt
   }
 }
 
+void find_emptied_entries(const git::repository& repo, std::vector<leftover>& found) {
+  for (const git::emptied_entry& entry : git::emptied_entries(repo)) {
+    const auto run = run_named_in(entry.branch);
+    const run_trace trace = run ? trace_of(repo, *run) : run_trace::unknown;
+    // A branch without a run's id is somebody's own; a run that goes on frees its branches itself.
+    if ((!entry.branch.empty() && !run) || trace == run_trace::open || trace == run_trace::lost)
+      continue;
+    const fs::path name = entry.git_dir.lexically_relative(repo.common_dir());
+    found.push_back({.kind = "worktree-entry",
+                     .subject = name.string(),
+                     .text = fmt::format("git's entry {} no longer says where its worktree is, as "
+                                         "after a power cut, and is locked: git never removes it",
+                                         name.string()),
+                     .remove = [git_dir = entry.git_dir](git::repository& r) {
+                       return git::remove_emptied_entry(r, git_dir);
+                     }});
+  }
+}
+
+void find_dead_objects(const git::repository& repo, std::vector<leftover>& found) {
+  const std::vector<std::string> files = git::find_object_files(repo);
+  if (files.empty()) return;
+  found.push_back({.kind = "object-files",
+                   .subject = "objects",
+                   .text = fmt::format("{} files are of writers that are gone, and in no pack that "
+                                       "git reads: {}",
+                                       files.size(), fmt::join(files, ", ")),
+                   .remove = [](git::repository& r) -> result<bool> {
+                     return !git::sweep_object_files(r).empty();
+                   }});
+}
+
 result<bool> remove_branch(git::repository& repo, const run_id& run, const std::string& branch) {
   if (trace_of(repo, run) != run_trace::unknown) return false;
   REMORA_TRY(const auto tip, repo.read_ref(branch));
@@ -190,6 +222,8 @@ std::vector<leftover> find_leftovers(const git::repository& repo, thoroughness h
   find_run_directories(repo, found);
   find_ref_locks(repo, found);
   find_entries(repo, trees, found);
+  find_emptied_entries(repo, found);
+  find_dead_objects(repo, found);
   if (how == thoroughness::all) find_branches(repo, trees, found);
   return found;
 }
@@ -201,8 +235,6 @@ std::vector<std::string> sweep_leftovers(git::repository& repo) {
     const auto removed = l.remove(repo);
     if (removed && *removed) swept.push_back(l.text);
   }
-  for (const std::string& file : git::sweep_object_files(repo))
-    swept.push_back(fmt::format("objects/{} is of a writer that is gone", file));
   release_packs(repo);
   return swept;
 }

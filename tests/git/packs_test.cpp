@@ -237,8 +237,11 @@ BOOST_AUTO_TEST_CASE(G16_a_pack_without_all_of_its_names_goes) {
   fs::remove(path(2, ".pack"));
   write_bytes(packs / "pack-0000000000000000000000000000000000000000.keep", "not ours");
   write_bytes(files.path() / ".git/objects/tmp_objdir-remora-abc/12/34", "of an old version");
+  const auto found = find_object_files(repo());
+  BOOST_TEST(names(".idx").size() == 2u);  // a look touches nothing
   const auto swept = sweep_object_files(repo());
   BOOST_TEST(swept.size() == 6u);
+  BOOST_TEST(swept == found, boost::test_tools::per_element());
   BOOST_TEST((names(".pack") == std::set<std::string>{path(3, ".pack").filename()}));
   BOOST_TEST((names(".idx") == std::set<std::string>{path(3, ".idx").filename()}));
   BOOST_TEST(names(".keep").size() == 2u);

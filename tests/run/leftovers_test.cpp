@@ -54,6 +54,19 @@ struct scene {
     for (const auto& l : run::find_leftovers(*repo, run::thoroughness::all)) all.push_back(l.kind);
     return all;
   }
+  std::vector<std::string> kinds_of(std::string_view subject) const {
+    std::vector<std::string> all;
+    for (const auto& l : run::find_leftovers(*repo, run::thoroughness::all))
+      if (l.subject == subject) all.push_back(l.kind);
+    return all;
+  }
+  /// Git's entry of a worktree, some files of which a power cut left without a byte, a while ago.
+  fs::path empty_entry(const char* name, std::initializer_list<const char*> lost) const {
+    fs::path entry = files.path() / ".git/worktrees" / name;
+    for (const char* file : lost) test::write_bytes(entry / file, "");
+    make_old(entry);
+    return entry;
+  }
   /// Ten minutes ago, as `stat` sees it.
   static void make_old(const fs::path& file) {
     fs::last_write_time(file, fs::file_time_type::clock::now() - std::chrono::minutes(10));
@@ -179,6 +192,61 @@ BOOST_AUTO_TEST_CASE(G11_a_worktree_that_is_there_and_a_slot_that_is_lent_again_
   fs::create_directory(slot);  // lent again between the look and the removal
   BOOST_TEST(!found.front().remove(*repo).value());
   BOOST_TEST(fs::exists(slot));
+}
+
+BOOST_AUTO_TEST_CASE(F1_the_entry_of_a_slot_that_a_power_cut_emptied_goes) {
+  const fs::path slot = add_slot("1");
+  const fs::path entry = empty_entry("1", {"gitdir", "HEAD", "locked"});
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());  // the worktree is there and points to it
+  fs::remove_all(slot);
+  fs::last_write_time(entry, fs::file_time_type::clock::now());
+  BOOST_TEST(kinds_of("worktrees/1").empty());  // a git may be making it
+  make_old(entry);
+  BOOST_TEST((kinds_of("worktrees/1") == names{"worktree-entry"}));
+  run::sweep_leftovers(*repo);
+  BOOST_TEST(!fs::exists(entry));
+  BOOST_TEST((kinds() == names{"branch"}));
+  fs::create_directories(entry);  // all that was durable of another
+  make_old(entry);
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == 1u);
+  BOOST_TEST(!fs::exists(entry));
+}
+
+BOOST_AUTO_TEST_CASE(F1_an_emptied_entry_that_names_its_branch_goes_when_its_run_is_over) {
+  begin(true, true, false);
+  fs::remove_all(add_slot("1"));
+  const fs::path entry = empty_entry("1", {"gitdir", "HEAD"});  // its lock names the branch
+  BOOST_TEST(kinds_of("worktrees/1").empty());                  // `resume` frees that
+  test::write_bytes(entry / "HEAD", "ref: " + checkpoint::task_branch(id, task) + "\n");
+  empty_entry("1", {"locked"});
+  BOOST_TEST(kinds_of("worktrees/1").empty());
+  fs::remove_all(layout.root);
+  files.git("update-ref -d " + checkpoint::run_ref(id));
+  BOOST_TEST((kinds_of("worktrees/1") == names{"worktree-entry"}));
+  run::sweep_leftovers(*repo);
+  BOOST_TEST(!fs::exists(entry));
+}
+
+BOOST_AUTO_TEST_CASE(F1_an_emptied_entry_that_may_be_the_users_stays) {
+  files.git("worktree add -q -b feature ../feature");
+  files.git("worktree add -q --lock -b seven ../7");
+  files.git("worktree add -q --lock -b eight ../8");
+  files.git("worktree add -q -b nine ../9");
+  empty_entry("feature", {"gitdir", "HEAD"});
+  empty_entry("7", {"gitdir"});  // its HEAD allows a repair
+  test::write_bytes(empty_entry("8", {"gitdir", "HEAD"}) / "locked", "mine\n");
+  make_old(files.path() / ".git/worktrees/8");
+  empty_entry("9", {"gitdir", "HEAD"});  // git itself removes what is not locked
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());
+}
+
+BOOST_AUTO_TEST_CASE(objects_of_dead_writers_are_told_of_and_swept) {
+  const fs::path dead = files.path() / ".git/objects/pack/remora-0123456789abcdef.tmp";
+  test::write_bytes(dead, "half a pack");
+  BOOST_TEST((kinds_of("objects") == names{"object-files"}));
+  BOOST_TEST(fs::exists(dead));
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == 1u);
+  BOOST_TEST(!fs::exists(dead));
 }
 
 BOOST_AUTO_TEST_CASE(G11_a_branch_without_a_run_is_told_of_only_when_merged_and_never_swept) {

@@ -27,8 +27,10 @@ result<bool> consolidate_packs(repository& repo);
 /// known: whether a run is live that may have written one of them and not named it yet.
 result<void> release_kept_packs(const repository& repo, const std::function<bool()>& in_use);
 
-/// Removes what writers left that are no more: packs in the making, and those of which not all
-/// names were made. Gives the names. What a live one has in the making is left alone.
+/// What writers left that are no more: packs in the making, and those of which not all names were
+/// made; their names below `objects`. What a live one has in the making is none of it.
+std::vector<std::string> find_object_files(const repository& repo);
+/// Removes them. Gives the names of what went.
 std::vector<std::string> sweep_object_files(const repository& repo);
 
 }  // namespace remora::git

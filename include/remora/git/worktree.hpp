@@ -65,6 +65,18 @@ result<void> remove_worktree(const repository& repo, const std::filesystem::path
 /// the worktree is: a power cut leaves such, and git refuses the branch that it names.
 result<void> remove_broken_entry(const repository& repo, const std::filesystem::path& entry);
 
+/// An entry of ours that no longer says where its worktree is, as after a power cut, and that no
+/// worktree which is there points to. It is locked, so git keeps it for ever. Known by the branch
+/// that it names; one that has lost all its words, by its name, which is a slot's. None is younger
+/// than a minute: somebody's git may be making it.
+struct emptied_entry {
+  std::filesystem::path git_dir;
+  std::string branch;  ///< `refs/heads/remora/…`; empty: nothing says it any more
+};
+std::vector<emptied_entry> emptied_entries(const repository& repo);
+/// Removes it if it is still such a one. Errors: errno.
+result<bool> remove_emptied_entry(const repository& repo, const std::filesystem::path& git_dir);
+
 /// The `*.lock` files that dead processes left in the worktree's own git directory, and its
 /// branch's lock. Only once the process tree is proven empty (G21). Returns what it removed.
 result<std::vector<std::string>> remove_stale_locks(const repository& repo, const worktree& tree,
