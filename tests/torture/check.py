@@ -89,6 +89,8 @@ def journal_order(records):
             if r["checkpoint"] <= numbers.get(task, 0):
                 problems.append(f"checkpoint {r['checkpoint']} of {task} came after {numbers[task]}")
             numbers[task] = r["checkpoint"]
+        elif kind == "warning" and "is made anew of what git has" in r["text"]:
+            problems.clear()  # all before this was made of the checkpoints, and not as it came
     return problems
 
 

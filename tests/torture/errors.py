@@ -64,8 +64,8 @@ def fail(scene, scenario, point):
 
 
 def said_why(done):
-    """Whether the events tell of something that went wrong."""
-    return any(e["type"] == "warning" or e.get("why") or e.get("detail") for e in done.events)
+    """Whether the events tell of something that went wrong, or a doctor of what is left."""
+    return any(e["type"] == "warning" or e.get("why") or e.get("detail") for e in done.events) or " findings, " in done.out
 
 
 def details(results):

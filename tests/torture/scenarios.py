@@ -6,12 +6,17 @@ Not a program: kill.py, errors.py and holes.py use it.
 
 import json
 import os
+import shutil
+import signal
 import time
+from pathlib import Path
 
 import check
-from scene import wait_until
+from scene import PATIENCE, wait_until
 
-NO_MATCH = 2  # remora's exit status for a selector that matches nothing
+# Exit statuses of remora.
+NO_MATCH = 2  # a selector matches nothing
+HELD = 4  # the run is another's
 
 
 # --- what must be true -------------------------------------------------------------------------------------
@@ -113,7 +118,7 @@ def slots(scene):
 def succeeded_problems(scene, tasks):
     """Everything as if nothing had ever happened: each task has its result, and nothing is left but what remora said
     that it leaves, and the worktrees of tasks that it gave up before all their work was saved."""
-    said = " ".join(e["text"] for e in scene.events("warning"))
+    said = " ".join([e["text"] for e in scene.events("warning")] + [d.out for d in scene.done if d.args[0] == "doctor"])
     ends = scene.events("task_ended")
     given_up = any(e["outcome"] == "failed" for e in ends)
     with check.Repository(scene.repo, scene.env) as repo:
@@ -290,13 +295,18 @@ class Rerun(Scenario):
         return super().again(scene, last)
 
 
+def let_a_minute_pass(scene):
+    """Only then the lock of a ref of a run that is gone is known to be nobody's."""
+    for lock in (scene.repo / ".git/refs").rglob("*.lock"):
+        os.utime(lock, (time.time() - 120,) * 2)
+
+
 class Removal(Scenario):
     """What deletes is done again, a while later, until it says that there is nothing."""
 
     def recover(self, scene, last, fail_next=lambda: None):
         for _ in range(12):
-            for lock in (scene.repo / ".git/refs").rglob("*.lock"):  # of a run that is gone: stale after a minute
-                os.utime(lock, (time.time() - 120,) * 2)
+            let_a_minute_pass(scene)
             last = self.go_on(scene, last, fail_next())
             if last.code == 0 and not last.note:
                 return []
@@ -333,4 +343,100 @@ class Drop(Removal):
         return scene.remora("prune", "--yes", "--older-than", "0s")  # it has no name any more: what is left is swept
 
 
-ALL = {s.__name__.lower(): s() for s in (Run, Chain, Interrupt, Resume, Rerun, Prune, Drop)}
+class Doctor(Scenario):
+    """A run whose remora was killed, with refs of it that somebody spoiled, and what other dead processes left."""
+
+    command = ("doctor", "--fix")
+
+    def prepare(self, scene):
+        for command in (("run", str(scene.plan_file)), ("resume",)):  # its one checkpoint is of the first life
+            scene.order("a", "kill")
+            scene.remora(*command, "--json")
+            wait_until(lambda: not check.processes(str(scene.dir)))
+        run = scene.events("checkpoint_saved")[-1]["run"]
+        git = scene.repo / ".git"
+        (git / f"refs/heads/remora-wip/{run}/a").write_bytes(b"")
+        leave(git / f"refs/remora/wip/{run}/a.lock")
+        self.leave_other_runs(scene, git)
+        leave(git / "objects/pack/remora-0123456789abcdef.tmp")
+        leave(git / "objects/pack/pack-72656d6f72610123456789abcdef012345678901.keep")
+        self.spoil(git, run)
+
+    def leave_other_runs(self, scene, git):
+        """Of one that is not here any more: a worktree with work in it, one that is gone, one that a power cut made
+        nobody's, a merged branch; of one that never began: its directory."""
+        leave(git / "remora/runs/20200102-030405-abcd/lock")
+        slots = next((scene.dir / "state").glob("remora/*/slots"))
+        for number, task in (("7", "there"), ("8", "gone"), ("9", "emptied")):
+            branch, slot = f"remora/20200102-030405-dead/{task}", slots / number
+            scene.git("worktree", "add", "-q", "--lock", "--reason", branch, "-b", branch, str(slot))
+            note = scene.git("hash-object", "--stdin", input=str(slot)).strip()
+            (git / "remora/worktrees" / note).write_text(f"{slot}\n")
+        (slots / "7/work").write_text("work\n")
+        for number in ("8", "9"):
+            shutil.rmtree(slots / number)
+        for name in ("gitdir", "HEAD", "locked"):
+            leave(git / "worktrees/9" / name)
+        os.utime(git / "worktrees/9", (time.time() - 120,) * 2)
+
+    def spoil(self, git, run):
+        """The ref of the newest checkpoint is gone: the journal knows it."""
+        (git / f"refs/remora/wip/{run}/a").unlink()
+
+    def recover(self, scene, last, fail_next=lambda: None):
+        for _ in range(12):
+            let_a_minute_pass(scene)
+            last = self.run(scene, fail=fail_next())
+            if last.code == 0:
+                break
+        well = scene.remora("doctor", "--json")
+        if last.code != 0 or well.code != 0:
+            return [f"it does not get well: {last}\n{last.out}\n{well}\n{well.out}"]
+        return self.wake(scene) + super().recover(scene, scene.remora("resume", "--json"), fail_next)
+
+    def wake(self, scene):
+        """What was stopped goes on."""
+        return []
+
+
+class Rebuild(Doctor):
+    """The same with a journal that is damaged where it had been durable."""
+
+    def spoil(self, git, run):
+        journal = git / f"remora/runs/{run}/journal.jsonl"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        lines[1] = lines[1].replace(b'"type"', b'"tyqe"')
+        journal.write_bytes(b"".join(lines))
+
+
+class Takeover(Doctor):
+    """A run whose remora was stopped while an agent worked."""
+
+    def prepare(self, scene):
+        scene.order("a", "freeze")
+
+    def run(self, scene, **how):
+        if not scene.beside:
+            scene.start("run", str(scene.plan_file), "--json")
+            wait_until(lambda: self.is_stopped(scene))
+        return super().run(scene, **how)
+
+    @staticmethod
+    def is_stopped(scene):
+        return Path(f"/proc/{scene.beside.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+    def wake(self, scene):
+        scene.beside.send_signal(signal.SIGCONT)
+        code = scene.beside.wait(PATIENCE)
+        return [] if code == HELD else [f"the one that was stopped goes on and ends with {code}"]
+
+
+def leave(file):
+    """An empty file of somebody who has been dead for two minutes."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"")
+    os.utime(file, (time.time() - 120,) * 2)
+
+
+ALL = {s.__name__.lower(): s()
+       for s in (Run, Chain, Interrupt, Resume, Rerun, Prune, Drop, Doctor, Rebuild, Takeover)}

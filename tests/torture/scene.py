@@ -43,6 +43,7 @@ read -r _ _ _ remora _ < /proc/$PPID/stat
 case "$order" in
   kill) kill -KILL "$remora"; exec sleep 987 ;;
   stop) kill -INT "$remora"; exec sleep 987 ;;
+  freeze) kill -STOP "$remora"; exec sleep 987 ;;
   fail) exit 1 ;;
 esac
 """
@@ -100,6 +101,7 @@ class Scene:
             if name in os.environ:
                 self.env.setdefault(name, os.environ[name])
         self.done = []
+        self.beside = None  # a remora that goes on beside the others
 
     # --- putting it up ---
 
@@ -136,9 +138,9 @@ class Scene:
 
     # --- working in it ---
 
-    def git(self, *args, cwd=None):
+    def git(self, *args, cwd=None, input=None):
         done = subprocess.run(["git", *args], cwd=cwd or self.repo, env=self.env, capture_output=True, text=True,
-                              timeout=PATIENCE)
+                              input=input, timeout=PATIENCE)
         if done.returncode != 0:
             raise AssertionError(f"git {' '.join(args)}: {done.stderr}")
         return done.stdout
@@ -160,6 +162,12 @@ class Scene:
         if hung:
             raise Hang(f"remora {' '.join(args)} did not end by an interrupt after {deadline} s")
         return done
+
+    def start(self, *args):
+        """Starts a remora that nobody waits for: `self.beside`."""
+        with open(self.dir / "out.beside", "wb") as o, open(self.dir / "err.beside", "wb") as e:
+            self.beside = subprocess.Popen([self.remora_program, *args], cwd=self.repo, env=self.env, stdout=o, stderr=e,
+                                           stdin=subprocess.DEVNULL)
 
     @staticmethod
     def _wait(process, deadline):
