@@ -66,7 +66,13 @@ result<void> remove_directory(int parent, const std::string& name) {
 
 /// Directory, git's entry and our note. The order matters: the note is what allows the next try.
 result<void> remove_parts(const fs::path& common_dir, const fs::path& root) {
-  const std::optional<fs::path> entry = find_entry(common_dir, root);
+  const entry_list entries = list_entries(common_dir);
+  const auto known = entries.by_root.find(real_root(root));
+  std::optional<fs::path> entry;
+  if (known != entries.by_root.end())
+    entry = known->second;
+  else if (entries.unread)  // without our note nobody would find the entry any more
+    return *entries.unread;
   const auto parent = open_file(root.parent_path(), O_RDONLY | O_DIRECTORY);
   if (!parent && !parent.error().is_errno(ENOENT)) return parent.error();
   if (parent) {
@@ -232,7 +238,7 @@ result<void> check_worktree(const worktree& tree) {
 
 std::vector<made_worktree> made_worktrees(const repository& repo) {
   std::vector<made_worktree> found;
-  const auto entries = list_entries(repo.common_dir());
+  const auto entries = list_entries(repo.common_dir()).by_root;
   for (const fs::path& root : made_roots(repo.common_dir())) {
     made_worktree made{.root = root, .git_dir = {}, .branch = {}, .there = false};
     std::error_code ec;
@@ -254,7 +260,8 @@ std::string worktree_branch(const repository& repo, const fs::path& root) {
 result<std::optional<fs::path>> reclaim_worktree(const repository& repo, const std::string& branch,
                                                  const fs::path& slots) {
   const fs::path below = real_root(slots);
-  for (const auto& [root, entry] : list_entries(repo.common_dir())) {
+  const entry_list entries = list_entries(repo.common_dir());
+  for (const auto& [root, entry] : entries.by_root) {
     std::error_code ec;
     if (root.parent_path() != below || !fs::exists(root / ".git", ec) || made_for(entry) != branch)
       continue;

@@ -57,24 +57,28 @@ fs::path real_root(const fs::path& root) {
   return ec ? trimmed : parent / trimmed.filename();
 }
 
-std::map<fs::path, fs::path> list_entries(const fs::path& common_dir) {
-  std::map<fs::path, fs::path> by_root;
+entry_list list_entries(const fs::path& common_dir) {
+  entry_list found;
   const auto entries = open_file(common_dir / "worktrees", O_RDONLY | O_DIRECTORY);
   name_list names;
-  if (!entries || !names.read(entries->get())) return by_root;
+  const auto read = entries ? names.read(entries->get()) : result<void>(entries.error());
+  if (!read && !read.error().is_errno(ENOENT)) found.unread = read.error();
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::string name(names.name(i));
     const auto text = read_regular(entries->get(), name + "/gitdir", most_gitfile);
+    if (!text && !text.error().is_errno(ENOENT) && !text.error().is(errc::unsupported))
+      found.unread = text.error();
     if (!text) continue;
     const fs::path entry = common_dir / "worktrees" / name;
     // Relative with `worktree.useRelativePaths` (git 2.48).
-    by_root.emplace((entry / std::string(trim(*text))).lexically_normal().parent_path(), entry);
+    found.by_root.emplace((entry / std::string(trim(*text))).lexically_normal().parent_path(),
+                          entry);
   }
-  return by_root;
+  return found;
 }
 
 std::optional<fs::path> find_entry(const fs::path& common_dir, const fs::path& root) {
-  const auto entries = list_entries(common_dir);
+  const auto entries = list_entries(common_dir).by_root;
   const auto found = entries.find(real_root(root));
   if (found == entries.end()) return std::nullopt;
   return found->second;

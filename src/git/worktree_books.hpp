@@ -20,8 +20,11 @@ result<unique_fd> lock_worktrees(const std::filesystem::path& common_dir, std::s
 std::filesystem::path real_root(const std::filesystem::path& root);
 
 /// Every worktree that git has an entry for: its root, and `<common dir>/worktrees/<id>`.
-std::map<std::filesystem::path, std::filesystem::path> list_entries(
-    const std::filesystem::path& common_dir);
+struct entry_list {
+  std::map<std::filesystem::path, std::filesystem::path> by_root;
+  std::optional<error> unread;  ///< some could not be read, perhaps those of other users
+};
+entry_list list_entries(const std::filesystem::path& common_dir);
 /// That of the worktree at `root`, or nothing.
 std::optional<std::filesystem::path> find_entry(const std::filesystem::path& common_dir,
                                                 const std::filesystem::path& root);

@@ -7,6 +7,8 @@
 #include <repo.hpp>
 #include <thread>
 
+#include "failing_call.hpp"
+
 using namespace remora;
 using namespace remora::git;
 using remora::test::read_bytes;
@@ -228,6 +230,18 @@ BOOST_AUTO_TEST_CASE(G10_a_removal_that_was_cut_off_is_finished) {
   BOOST_TEST(fs::is_empty(root.parent_path()));
   BOOST_TEST(!fs::exists(tree.git_dir));
   BOOST_TEST(made_worktrees(repo()).empty());
+}
+
+BOOST_AUTO_TEST_CASE(F5_a_worktree_whose_entry_cannot_be_looked_for_is_not_forgotten) {
+  const worktree tree = add();
+  fs::remove_all(root);
+  {
+    const test::failing_call failing("openat", "/.git/worktrees", EMFILE, 9);
+    BOOST_TEST(remove_worktree(repo(), root).error().is_errno(EMFILE));
+    BOOST_TEST(failing.left() < 9);
+  }
+  BOOST_TEST(remove_worktree(repo(), root).has_value());
+  BOOST_TEST(!fs::exists(tree.git_dir));
 }
 
 BOOST_AUTO_TEST_CASE(G11_a_directory_that_remora_did_not_make_is_never_removed) {
