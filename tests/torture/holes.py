@@ -105,6 +105,7 @@ def holes(scene, name):
     wrapper = ["strace", "-f", "-yy", "-s0", "--seccomp-bpf", "-o", str(log), "-e", "trace=" + ",".join(TRACED),
                "-E", f"LD_PRELOAD={scene.preload}", "-E", f"FAIL_TRACE={calls}"]
     done = scenario.run(scene, wrapper=wrapper)
+    points.end_processes(scene)
     if done.code != scenario.expected:
         return [f"{name} under strace: {done}"], 0, 0
     ours, theirs = counted(calls), seen_by_strace(log, [str(calls)])

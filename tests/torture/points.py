@@ -68,6 +68,7 @@ def trace(name):
     calls = traced(file)
     first = done.code
     left = scenarios.ALL[name].recover(scene, done) + scenarios.ALL[name].problems(scene)
+    end_processes(scene)
     if first != scenarios.ALL[name].expected or left:
         raise AssertionError(f"{name}, undisturbed: {done}\n" + "\n".join(left))
     return calls
@@ -81,6 +82,13 @@ def traced(file):
     return calls
 
 
+def end_processes(scene):
+    """Those that an experiment left, stopped ones too."""
+    for pid in check.processes(str(scene.dir)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def guarded(experiment, point):
     """Carries out a point; whatever goes wrong in it is its failure. {point, problems, …}."""
     began = time.monotonic()
@@ -90,9 +98,7 @@ def guarded(experiment, point):
         result["problems"] += experiment(scene, scenarios.ALL[point["scenario"]], result)
     except (Hang, AssertionError, KeyError, TypeError, ValueError, OSError) as e:
         result["problems"].append(f"{type(e).__name__}: {e}")
-    for pid in check.processes(str(scene.dir)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    end_processes(scene)
     if result["problems"]:
         result["kept"] = worker.keep_scene(scene)
     result["seconds"] = time.monotonic() - began
