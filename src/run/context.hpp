@@ -26,6 +26,8 @@ struct run_context {
   run_fold fold;
   std::function<void(const record&)> observe;
   std::function<void(error)> broken;  ///< the journal cannot be written: the run must stop
+  std::function<void(const task_id&)>
+      settled;  ///< a task is past its worktree, or waits for others
 
   /// Appends, folds and shows one record.
   sequence tell(std::string type, boost::json::object payload) {

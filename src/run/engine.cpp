@@ -55,10 +55,16 @@ result<void> engine::impl::open(const run_id& id, plan what) {
                                 .log = {},
                                 .fold = {},
                                 .observe = observe,
-                                .broken = {}});
+                                .broken = {},
+                                .settled = {}});
   context->broken = [this](error e) {
     if (!failure) failure = std::move(e);
     inbox.post(stop_asked());
+  };
+  context->settled = [this](const task_id& task) {
+    const plan& all = context->what;
+    const auto index = static_cast<std::size_t>(all.find(task) - all.tasks.data());
+    if (beginning.contains(index)) inbox.post(task_settled{index});
   };
   return {};
 }
@@ -145,15 +151,20 @@ asio::awaitable<result<run_summary>> engine::impl::work() {
   io::task_group group(loop);
   if (interrupts > 0) scheduler.stop();
   for (;;) {
-    for (const std::size_t i : scheduler.start_now()) group.spawn(tasks[i].id.str(), run_task(i));
+    for (const std::size_t i : scheduler.start_now()) due.push_back(i);
+    begin_tasks(group);
     for (const std::size_t i : scheduler.newly_skipped()) skip(i);
     if (scheduler.done()) break;
     const message m = co_await inbox.next();
     if (const auto* ended = std::get_if<task_over>(&m)) {
       count(ended->outcome);
       scheduler.ended(ended->index, ended->outcome);
+      beginning.erase(ended->index);
       runners[ended->index].reset();
+    } else if (const auto* settled = std::get_if<task_settled>(&m)) {
+      beginning.erase(settled->index);
     } else {
+      stopping = true;
       scheduler.stop();
       stop_all();
     }
@@ -165,6 +176,18 @@ asio::awaitable<result<run_summary>> engine::impl::work() {
   auto closed = co_await end(summary);
   if (!closed) co_return closed.error();
   co_return summary;
+}
+
+/// The first of many is at work before the last one's worktree is looked at: all at once, they
+/// would take turns at every step, and end together. What is stopped is not begun, but told so.
+void engine::impl::begin_tasks(io::task_group& group) {
+  constexpr std::size_t at_once = 8;
+  while (!due.empty() && (stopping || beginning.size() < at_once)) {
+    const std::size_t index = due.front();
+    due.pop_front();
+    beginning.insert(index);
+    group.spawn(context->what.tasks[index].id.str(), run_task(index));
+  }
 }
 
 asio::awaitable<void> engine::impl::run_task(std::size_t index) {
@@ -196,7 +219,8 @@ asio::awaitable<void> engine::impl::work_on(std::size_t index, std::unique_ptr<t
   }
   runners[index] =
       std::make_unique<task_runner>(*context, task, std::move(*start), std::move(store));
-  if (interrupts > 0) runners[index]->stop(supervise::stop_kind::interrupt, interrupts > 1);
+  if (interrupts > 0 || stopping)
+    runners[index]->stop(supervise::stop_kind::interrupt, interrupts > 1);
   outcome = co_await runners[index]->run();
   if (outcome == supervise::task_outcome::succeeded)
     results[task.id.str()] = runners[index]->result_commit();

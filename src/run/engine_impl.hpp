@@ -2,10 +2,12 @@
 // engine_resume.cpp (what comes before the work where a run goes on). Private to the run room.
 #pragma once
 
+#include <deque>
 #include <exception>
 #include <remora/io/inbox.hpp>
 #include <remora/io/task_group.hpp>
 #include <remora/run/engine.hpp>
+#include <set>
 
 #include "run/guarded_host.hpp"
 #include "run/task_runner.hpp"
@@ -32,14 +34,18 @@ struct engine::impl {
     std::size_t index;
     supervise::task_outcome outcome;
   };
+  struct task_settled {
+    std::size_t index;
+  };
   struct stop_asked {};
-  using message = std::variant<task_over, stop_asked>;
+  using message = std::variant<task_over, task_settled, stop_asked>;
 
   result<void> open(const run_id& id, plan what);
   result<void> read_journal();
   boost::asio::awaitable<result<void>> begin_new(const new_run& what, boost::json::object started);
   boost::asio::awaitable<result<void>> begin_again();
   boost::asio::awaitable<result<run_summary>> work();
+  void begin_tasks(io::task_group& group);
   boost::asio::awaitable<void> run_task(std::size_t index);
   boost::asio::awaitable<result<task_start>> start_of(const task_plan& task, task_store& store);
   boost::asio::awaitable<void> work_on(std::size_t index, std::unique_ptr<task_store> store,
@@ -68,6 +74,9 @@ struct engine::impl {
   std::map<std::string, git::oid> results;              ///< of tasks that succeeded
   std::map<std::string, supervise::task_outcome> over;  ///< before this life
   std::vector<std::unique_ptr<task_runner>> runners;
+  std::deque<std::size_t> due;      ///< tasks to be begun
+  std::set<std::size_t> beginning;  ///< those that are not settled yet
+  bool stopping = false;
   run_summary summary;
   int interrupts = 0;
   std::optional<error> failure;

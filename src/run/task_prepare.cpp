@@ -108,6 +108,7 @@ asio::awaitable<bool> task_runner::await_predecessors() {
       const auto remains = store_->inspect_attempt(name);
       if (!remains || !remains->alive) break;
       if (stop_work_.stop_requested() || run_.time.now() > until) co_return false;
+      run_.settled(task_.id);
       co_await io::pause(run_.timers, orphan_poll);
     }
   }

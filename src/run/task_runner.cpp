@@ -164,6 +164,7 @@ void task_runner::perform(const supervise::action& a) {
 
 void task_runner::phase(std::string_view name) {
   run_.tell("task_phase", about({{"phase", name}}));
+  if (name != "preparing") run_.settled(task_.id);
 }
 
 void task_runner::warn(std::string text) {

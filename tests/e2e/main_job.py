@@ -254,6 +254,14 @@ class MainJob(Job):
         self.remora("resume")
         self.assertFalse(any(alive(p) for p in first_life))
 
+    def test_of_many_tasks_the_first_is_at_work_before_the_last_is_looked_at(self):
+        plan = Path(self.plan([f"t{n}" for n in range(20)], script="cat > /dev/null\n"))
+        plan.write_text(plan.read_text().replace("parallel: 8", "parallel: 20"))
+        phases = [(e["task"], e["phase"]) for e in self.events(self.remora("run", str(plan), "--json")) if e["type"] == "task_phase"]
+        first = [phase for _, phase in phases].index("running")
+        self.assertLessEqual(len({task for task, _ in phases[:first]}), 8)
+        self.assertEqual(len({task for task, _ in phases}), 20)
+
     def test_rerun_in_another_clone_goes_on_from_the_checkpoints(self):
         tasks = ["a", "b"]
         self.crash(tasks)
