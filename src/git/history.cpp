@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "git/look_twice.hpp"
 #include "git/repository_impl.hpp"
 
 namespace remora::git {
@@ -109,7 +110,8 @@ class walk {
     if (!is_new) return &n;
     const git_oid raw_id = to_git(id);
     git_commit* raw = nullptr;
-    if (const int got = git_commit_lookup(&raw, repo_.raw(), &raw_id); got != 0)
+    const int got = look_twice([&] { return git_commit_lookup(&raw, repo_.raw(), &raw_id); });
+    if (got != 0)
       return git_failure(got, fmt::format("cannot walk the history at {}", id.hex()),
                          errc::corrupt);
     const commit_handle commit(raw);

@@ -3,6 +3,7 @@
 
 #include <remora/core/text.hpp>
 
+#include "git/look_twice.hpp"
 #include "git/repository_impl.hpp"
 
 namespace remora::git {
@@ -29,7 +30,7 @@ tree_entry to_entry(const git_tree_entry* entry) {
 result<tree_handle> lookup_tree(git_repository* repo, const oid& id) {
   const git_oid raw_id = to_git(id);
   git_tree* raw = nullptr;
-  if (const int got = git_tree_lookup(&raw, repo, &raw_id); got != 0)
+  if (const int got = look_twice([&] { return git_tree_lookup(&raw, repo, &raw_id); }); got != 0)
     return unreadable(got, id, "tree");
   return tree_handle(raw);
 }
@@ -44,8 +45,8 @@ bool repository::exists(const oid& id) const {
 result<std::string> repository::read_blob(const oid& id) const {
   const git_oid raw_id = to_git(id);
   git_odb_object* raw = nullptr;
-  if (const int got = git_odb_read(&raw, impl_->odb.get(), &raw_id); got != 0)
-    return unreadable(got, id, "blob");
+  const int got = look_twice([&] { return git_odb_read(&raw, impl_->odb.get(), &raw_id); });
+  if (got != 0) return unreadable(got, id, "blob");
   const odb_object_handle object(raw);
   if (git_odb_object_type(raw) != GIT_OBJECT_BLOB)
     return fail(errc::corrupt, fmt::format("object {} is a {}, not a blob", id.hex(),
@@ -66,8 +67,8 @@ result<std::vector<tree_entry>> repository::read_tree(const oid& id) const {
 result<commit_info> repository::read_commit(const oid& id) const {
   const git_oid raw_id = to_git(id);
   git_commit* raw = nullptr;
-  if (const int got = git_commit_lookup(&raw, impl_->repo.get(), &raw_id); got != 0)
-    return unreadable(got, id, "commit");
+  const int got = look_twice([&] { return git_commit_lookup(&raw, impl_->repo.get(), &raw_id); });
+  if (got != 0) return unreadable(got, id, "commit");
   const commit_handle commit(raw);
   commit_info info;
   info.tree = git::from_git(*git_commit_tree_id(raw));
