@@ -24,8 +24,6 @@ int errno_of(const git_error& last) {
   return 0;
 }
 
-constexpr std::size_t open_packs = 16;
-
 void must(int code, const char* what) {
   if (code < 0) throw std::logic_error(fmt::format("libgit2 refused {}", what));
 }
@@ -52,8 +50,8 @@ void initialise() {
     must(git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 1), "GIT_OPT_SET_OWNER_VALIDATION");
     // A cached object "exists" after another process pruned it.
     must(git_libgit2_opts(GIT_OPT_ENABLE_CACHING, 0), "GIT_OPT_ENABLE_CACHING");
-    // Every pack that was ever read from stays open otherwise: one more a checkpoint (F5).
-    must(git_libgit2_opts(GIT_OPT_SET_MWINDOW_FILE_LIMIT, open_packs), "MWINDOW_FILE_LIMIT");
+    // Not GIT_OPT_SET_MWINDOW_FILE_LIMIT: all releases up to 1.9 then close a pack that another
+    // thread may free meanwhile (`git_mwindow_file_register`). That we merge packs bounds them.
     // Neither changes what objects and refs are; without them 1.5.1 refuses the repository.
     std::array<const char*, 2> extensions{"worktreeconfig", "partialclone"};
     must(git_libgit2_opts(GIT_OPT_SET_EXTENSIONS, extensions.data(), extensions.size()),
