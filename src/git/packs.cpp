@@ -5,6 +5,7 @@
 #include <remora/core/posix.hpp>
 #include <remora/git/packs.hpp>
 
+#include "git/mend_packs.hpp"
 #include "git/pack_files.hpp"
 
 namespace remora::git {
@@ -51,7 +52,8 @@ class sweeper {
 
   /// Between a publisher's first name and its last there are `.keep`, then pack, then index;
   /// whoever merges removes index, pack, `.keep`. What ends halfway was never announced, or is in
-  /// another pack. The files are looked at again: a listing is not of one moment.
+  /// another pack, or somebody lost the index of a pack that is needed: that is made anew. The
+  /// files are looked at again: a listing is not of one moment.
   void half_named(const our_files& files) {
     const auto path = [&](const char* ending) {
       return pack_path(objects_ / "pack", files.stem, ending);
@@ -64,8 +66,12 @@ class sweeper {
       // A publisher holds its pack until the index has its name.
       const auto fd = open_file(path(".pack"), O_RDONLY | O_NOFOLLOW);
       if (!fd || !is_abandoned(fd->get()) || fs::exists(path(".idx"), ec)) return;
-      take(path(".pack"));
-    } else if (!has_index && somebody_lives_) {
+      // Mended, it has another name.
+      if (!removes_ || mend_pack(objects_.parent_path(), files.stem))
+        found_.push_back(path(".pack").lexically_relative(objects_));
+      return;
+    }
+    if (!has_index && somebody_lives_) {
       return;  // whose `.keep` this may be; its pack, in the making, is the next to be named
     }
     take(path(".idx"));

@@ -27,10 +27,18 @@ result<bool> consolidate_packs(repository& repo);
 /// known: whether a run is live that may have written one of them and not named it yet.
 result<void> release_kept_packs(const repository& repo, const std::function<bool()>& in_use);
 
+/// For when objects turn out to be damaged (G13): what can be read of packs of ours that are, goes
+/// into new ones, and they go to `<git common dir>/remora/damaged`. So a damaged object is a
+/// missing one, which is written again where it is needed, and no sound copy is hidden behind it.
+/// An index is made anew. A pack that a multi-pack-index names stays. Gives what was done, a
+/// sentence a pack. Cost: reads all our packs. Errors: errno.
+result<std::vector<std::string>> mend_packs(repository& repo);
+
 /// What writers left that are no more: packs in the making, and those of which not all names were
 /// made; their names below `objects`. What a live one has in the making is none of it.
 std::vector<std::string> find_object_files(const repository& repo);
-/// Removes them. Gives the names of what went.
+/// Removes them, but for what is in a pack without an index: that comes to lie in a new one. Gives
+/// the names of what went.
 std::vector<std::string> sweep_object_files(const repository& repo);
 
 }  // namespace remora::git
