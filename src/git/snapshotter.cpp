@@ -75,6 +75,13 @@ position read_position(const repository& repo, int git_dir) {
   return {read_head(repo, git_dir), identity_at(git_dir, "index")};
 }
 
+result<index_state> compare_with_head(const repository& repo, const index_view& index,
+                                      const oid& head) {
+  if (head.is_zero()) return compare_with_tree(repo, index, oid());
+  REMORA_TRY(const commit_info commit, repo.read_commit(head));
+  return compare_with_tree(repo, index, commit.tree);
+}
+
 }  // namespace
 
 struct snapshotter::impl {
@@ -109,12 +116,10 @@ result<void> snapshotter::impl::refresh_index(int git_dir, const position& now) 
 result<void> snapshotter::impl::describe_index(const repository& repo, const position& now,
                                                snapshot& out) {
   if (!last_index || !(last_position == now)) {
-    oid head_tree;
-    if (!now.head.head.commit.is_zero()) {
-      REMORA_TRY(const commit_info commit, repo.read_commit(now.head.head.commit));
-      head_tree = commit.tree;
-    }
-    REMORA_TRY(last_index, compare_with_tree(repo, *index, head_tree));
+    auto compared = compare_with_head(repo, *index, now.head.head.commit);
+    if (!compared && !compared.error().is(errc::corrupt)) return compared.error();
+    last_index = compared ? std::move(*compared) : index_state();
+    if (!compared) last_index->note = "HEAD is damaged: " + compared.error().what;
     last_position = now;
   }
   out.index = *last_index;

@@ -211,6 +211,19 @@ BOOST_AUTO_TEST_CASE(G20_a_link_at_head_is_not_followed) {
   BOOST_TEST(s.content(taken, "a.txt") == "one\n");
 }
 
+BOOST_AUTO_TEST_CASE(G13_where_the_tree_of_head_is_gone_the_files_are_taken_and_the_index_is_not) {
+  slot s;
+  s.write("a.txt", "committed\n");
+  s.git("commit -q -am work");
+  const std::string tree = s.repo.id("remora/run/task^{tree}").hex();
+  std::filesystem::remove(s.repo.path() / ".git/objects" / tree.substr(0, 2) / tree.substr(2));
+  s.write("a.txt", "later\n");
+  const auto taken = s.take();
+  BOOST_TEST(s.content(taken, "a.txt") == "later\n");
+  BOOST_TEST(!taken.index.known);
+  BOOST_TEST(taken.index.note.starts_with("HEAD is damaged: "), taken.index.note);
+}
+
 BOOST_AUTO_TEST_CASE(staged_blobs_and_the_agents_commits_become_durable) {
   slot s;
   s.write("a.txt", "committed\n");
