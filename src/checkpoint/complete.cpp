@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -12,9 +13,19 @@ namespace {
 
 enum class depth { look_up, read };  ///< what is done to a blob
 
+/// In a partial clone an object that is absent may be one that was never fetched.
+bool is_partial_clone(const git::repository& repo) {
+  std::error_code ec;
+  std::filesystem::directory_iterator it(repo.common_dir() / "objects" / "pack", ec), end;
+  for (; !ec && it != end; it.increment(ec))
+    if (it->path().extension() == ".promisor") return true;
+  return false;
+}
+
 class checker {
  public:
-  checker(const git::repository& repo, depth blobs) : repo_(repo), blobs_(blobs) {}
+  checker(const git::repository& repo, depth blobs, bool partial = false)
+      : repo_(repo), blobs_(blobs), partial_(partial) {}
 
   /// All below `tree` but what `known` (zero: nothing) has at the same place.
   result<void> tree(const git::oid& id, const git::oid& known);
@@ -26,9 +37,11 @@ class checker {
   result<by_name> entries_of(const git::oid& tree) const;
 
   result<void> blob(const git::oid& id) const;
+  bool is_elsewhere(const git::oid& id) const { return partial_ && !repo_.exists(id); }
 
   const git::repository& repo_;
   depth blobs_;
+  bool partial_;
   std::unordered_set<git::oid> sound_;
 };
 
@@ -41,6 +54,7 @@ result<checker::by_name> checker::entries_of(const git::oid& tree) const {
 }
 
 result<void> checker::blob(const git::oid& id) const {
+  if (is_elsewhere(id)) return {};
   if (blobs_ == depth::read) {
     REMORA_CHECK(repo_.read_blob(id));
   } else if (!repo_.exists(id)) {
@@ -50,7 +64,7 @@ result<void> checker::blob(const git::oid& id) const {
 }
 
 result<void> checker::tree(const git::oid& id, const git::oid& known) {
-  if (id == known || !sound_.insert(id).second) return {};
+  if (id == known || !sound_.insert(id).second || is_elsewhere(id)) return {};
   REMORA_TRY(const auto entries, repo_.read_tree(id));
   REMORA_TRY(const by_name old, entries_of(known));
   for (const git::tree_entry& e : entries) {
@@ -114,7 +128,11 @@ result<bool> is_complete(const git::repository& repo, const record& r,
 }
 
 result<bool> is_present(const git::repository& repo, const git::oid& tip, const git::oid& durable) {
-  return undamaged(checker(repo, depth::look_up).history(tip, durable));
+  return undamaged(checker(repo, depth::look_up, is_partial_clone(repo)).history(tip, durable));
+}
+
+result<bool> is_sound(const git::repository& repo, const git::oid& tip, const git::oid& durable) {
+  return undamaged(checker(repo, depth::read, is_partial_clone(repo)).history(tip, durable));
 }
 
 }  // namespace remora::checkpoint

@@ -12,7 +12,10 @@ result<bool> is_complete(const git::repository& repo, const record& r,
                          const std::optional<record>& before);
 
 /// Whether commit `tip`, and all that it reaches and `durable` does not, is in the database. Blobs
-/// are looked up, not read. Errors: errno.
+/// are looked up, not read. What a partial clone has not fetched is not missing. Errors: errno.
 result<bool> is_present(const git::repository& repo, const git::oid& tip, const git::oid& durable);
+
+/// As `is_present`, and every blob can be read.
+result<bool> is_sound(const git::repository& repo, const git::oid& tip, const git::oid& durable);
 
 }  // namespace remora::checkpoint

@@ -71,6 +71,10 @@ result<std::vector<record>> store::history(const run_id& run, const task_id& tas
   return records;
 }
 
+result<bool> store::is_sound(const git::oid& tip, const git::oid& base) const {
+  return checkpoint::is_sound(repo_, tip, base);
+}
+
 result<std::vector<std::pair<run_id, task_id>>> store::all() const {
   constexpr std::string_view prefix = "refs/remora/wip/";
   REMORA_TRY(const auto refs, repo_.list_refs(std::string(prefix)));

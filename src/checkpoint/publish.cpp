@@ -26,6 +26,30 @@ result<std::string> set_aside(git::repository& repo, const run_id& run, const ta
   return name;
 }
 
+/// What of `value` may have a name: all of it; or of a damaged record's its files; or nothing. A
+/// ref to what is damaged makes the user's `git gc` fail.
+result<std::optional<git::oid>> sound_part(const git::repository& repo, const git::oid& value,
+                                           const git::oid& base) {
+  REMORA_TRY(const bool sound, is_sound(repo, value, base));
+  if (sound) return std::optional(value);
+  if (const auto r = read_record(repo, value)) {
+    REMORA_TRY(const bool files_sound, is_sound(repo, r->files, base));
+    if (files_sound) return std::optional(r->files);
+  }
+  return std::optional<git::oid>();
+}
+
+/// Keeps what somebody else put into the ref of `ours`.
+result<void> keep_foreign(git::repository& repo, const record& ours, const git::oid& value,
+                          store::published& how) {
+  REMORA_TRY(const auto part, sound_part(repo, value, ours.base));
+  if (part != value) how.damaged = value;
+  if (part) {
+    REMORA_TRY(how.kept, set_aside(repo, ours.run, ours.task, *part));
+  }
+  return {};
+}
+
 /// True: the ref's file is there and says nothing that is an id, as after another program's crash.
 bool is_unreadable(const git::repository& repo, const std::string& ref) {
   const auto holds = repo.read_ref(ref);
@@ -33,12 +57,12 @@ bool is_unreadable(const git::repository& repo, const std::string& ref) {
 }
 
 /// Makes the record ref hold `ours`, from `old` or whatever it holds.
-result<void> take_ref(git::repository& repo, const run_id& run, const task_id& task,
-                      const git::oid& old, const git::oid& ours, store::published& how) {
-  const std::string ref = wip_ref(run, task);
+result<void> take_ref(git::repository& repo, const record& ours, const git::oid& old,
+                      store::published& how) {
+  const std::string ref = wip_ref(ours.run, ours.task);
   git::oid from = old;
   for (int i = 0; i < tries; ++i) {
-    const auto swapped = repo.swap_ref(ref, from, ours);
+    const auto swapped = repo.swap_ref(ref, from, ours.commit);
     if (swapped) return {};
     if (is_unreadable(repo, ref)) {
       REMORA_CHECK(repo.delete_unreadable_ref(ref));
@@ -46,13 +70,12 @@ result<void> take_ref(git::repository& repo, const run_id& run, const task_id& t
       return swapped.error();
     }
     REMORA_TRY(const auto holds, repo.read_ref(ref));
-    if (holds == ours) return {};
+    if (holds == ours.commit) return {};
     how.was_missing = !holds;
     from = holds.value_or(git::oid());
     // A ref may name an object that is not there; then there is nothing to keep.
-    if (holds && *holds != old && repo.exists(*holds)) {
-      REMORA_TRY(how.kept, set_aside(repo, run, task, *holds));
-    }
+    if (holds && *holds != old && repo.exists(*holds))
+      REMORA_CHECK(keep_foreign(repo, ours, *holds, how));
   }
   return fail(
       errc::ref_moved,
@@ -101,7 +124,7 @@ result<void> delete_branch(git::repository& repo, const run_id& run, const task_
 
 result<store::published> store::publish(const prepared& p) {
   published how;
-  REMORA_CHECK(take_ref(repo_, p.what.run, p.what.task, p.old, p.what.commit, how));
+  REMORA_CHECK(take_ref(repo_, p.what, p.old, how));
   if (branch_) {
     auto moved = set_branch(repo_, wip_branch(p.what.run, p.what.task), p.what.files);
     if (!moved) how.branch_error = moved.error();

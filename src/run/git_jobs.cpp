@@ -8,6 +8,8 @@
 #include <remora/run/git_jobs.hpp>
 #include <remora/run/leftovers.hpp>
 
+#include "run/read_mended.hpp"
+#include "run/recover.hpp"
 #include "run/slot_branch.hpp"
 
 namespace remora::run {
@@ -50,9 +52,11 @@ result<std::shared_ptr<workspace>> open_workspace(git_worker* worker, git::workt
 }
 
 result<git::snapshot> read_checkpoint(git_worker* worker, const git::oid& id) {
-  checkpoint::store store(worker->repo, worker->objects, true);
-  REMORA_TRY(const checkpoint::record record, checkpoint::read_record(worker->repo, id));
-  return store.read_snapshot(record);
+  return read_mended(worker->repo, [&]() -> result<git::snapshot> {
+    checkpoint::store store(worker->repo, worker->objects, true);
+    REMORA_TRY(const checkpoint::record record, checkpoint::read_record(worker->repo, id));
+    return store.read_snapshot(record);
+  });
 }
 
 /// Ignored paths come from the user's checkout; what is not there is remarked, not an error.
@@ -115,6 +119,11 @@ result<slot_made> make_slot(git_worker* worker, slot_request r, std::stop_token 
   REMORA_CHECK(worker->check_lock());
   slot_made made;
   made.in_place = !r.reuse.empty();
+  if (made.in_place) {
+    const checkpoint::store store(worker->repo, worker->objects, true);
+    REMORA_TRY(std::string remark, mend_branch(worker->repo, store, r));
+    if (!remark.empty()) made.remarks.push_back(std::move(remark));
+  }
   REMORA_TRY(git::worktree tree, made.in_place ? git::open_worktree(worker->repo, r.reuse)
                                                : check_out(worker, r, made, stop));
   const fs::path root = tree.root;
@@ -184,11 +193,7 @@ result<std::string> publish_checkpoint(git_worker* worker, std::shared_ptr<works
   if (!published) return published.error();
   where->last = std::move(files);
   (void)git::consolidate_packs(worker->repo);  // what cannot be merged now can be later
-  if (published->kept)
-    return fmt::format(
-        "the checkpoint ref of {} held a value that remora did not write; it was kept at {}",
-        prepared.what.task.str(), *published->kept);
-  return std::string();
+  return remark_on(*published, prepared.what.task);
 }
 
 result<git::oid> read_files_commit(git_worker* worker, git::oid id) {
@@ -197,21 +202,25 @@ result<git::oid> read_files_commit(git_worker* worker, git::oid id) {
 }
 
 result<transcript_sizes> saved_transcript(git_worker* worker, git::oid id, attempt_no attempt) {
-  checkpoint::store store(worker->repo, worker->objects, true);
-  REMORA_TRY(const checkpoint::record record, checkpoint::read_record(worker->repo, id));
-  REMORA_TRY(const std::string out, store.read_transcript(record, attempt, "out"));
-  REMORA_TRY(const std::string err, store.read_transcript(record, attempt, "err"));
-  return transcript_sizes{out.size(), err.size()};
+  return read_mended(worker->repo, [&]() -> result<transcript_sizes> {
+    checkpoint::store store(worker->repo, worker->objects, true);
+    REMORA_TRY(const checkpoint::record record, checkpoint::read_record(worker->repo, id));
+    REMORA_TRY(const std::string out, store.read_transcript(record, attempt, "out"));
+    REMORA_TRY(const std::string err, store.read_transcript(record, attempt, "err"));
+    return transcript_sizes{out.size(), err.size()};
+  });
 }
 
 result<task_changes> changes_since(git_worker* worker, git::oid base, git::oid files,
                                    std::size_t patch_limit) {
-  task_changes changes;
-  REMORA_TRY(const git::commit_info from, worker->repo.read_commit(base));
-  REMORA_TRY(const git::commit_info to, worker->repo.read_commit(files));
-  REMORA_TRY(changes.summary, git::diff_trees(worker->repo, from.tree, to.tree));
-  REMORA_TRY(changes.patch, git::diff_patch(worker->repo, from.tree, to.tree, patch_limit));
-  return changes;
+  return read_mended(worker->repo, [&]() -> result<task_changes> {
+    task_changes changes;
+    REMORA_TRY(const git::commit_info from, worker->repo.read_commit(base));
+    REMORA_TRY(const git::commit_info to, worker->repo.read_commit(files));
+    REMORA_TRY(changes.summary, git::diff_trees(worker->repo, from.tree, to.tree));
+    REMORA_TRY(changes.patch, git::diff_patch(worker->repo, from.tree, to.tree, patch_limit));
+    return changes;
+  });
 }
 
 result<void> remove_checkpoint(git_worker* worker, run_id ours, git::oid id) {

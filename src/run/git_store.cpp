@@ -12,6 +12,7 @@
 #include <remora/run/retire.hpp>
 
 #include "run/recover.hpp"
+#include "run/slot_branch.hpp"
 
 namespace remora::run {
 namespace asio = boost::asio;
@@ -124,12 +125,8 @@ auto git_task_store::remove_slot(fs::path root) -> awaited<void> {
                                 checkpoint::task_branch(run_.id, task_.id));
 }
 
-/// Somebody may have removed a slot of ours, and another task has got its number.
 bool git_task_store::slot_exists(const fs::path& root) const {
-  std::error_code ec;
-  if (!fs::exists(root, ec)) return false;
-  const std::string made_for = git::worktree_branch(worker_->repo, root);
-  return made_for.empty() || made_for == checkpoint::task_branch(run_.id, task_.id);
+  return is_slot_of(worker_->repo, root, checkpoint::task_branch(run_.id, task_.id));
 }
 
 auto git_task_store::take_checkpoint(save_request request, std::stop_token stop)

@@ -2,9 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
+#include <iterator>
 #include <remora/core/posix.hpp>
+#include <remora/git/packs.hpp>
+
+#include "run/slot_branch.hpp"
 
 namespace remora::run {
 namespace {
@@ -35,11 +40,8 @@ result<bool> put_back(checkpoint::store& store, const run_id& run, const task_pl
                       const checkpoint_mark& mark, recovered_task& r) {
   checkpoint::store::published how;
   REMORA_TRY(const bool there, store.recover(run, task.id, mark.record, mark.old, &how));
-  if (how.kept)
-    r.remarks.push_back(
-        fmt::format("the checkpoint ref of {} held a value that remora's journal does not know; it "
-                    "was kept at {}",
-                    task.id.str(), *how.kept));
+  if (std::string remark = remark_on(how, task.id); !remark.empty())
+    r.remarks.push_back(std::move(remark));
   return there;
 }
 
@@ -49,7 +51,22 @@ result<void> take_whole(git::repository& repo, checkpoint::store& store, const r
                         recovered_task& r) {
   std::vector<git::oid> known(fold.records.rbegin(), fold.records.rend());
   known.insert(known.begin(), mark.record);
-  const auto whole = store.newest_readable(run, task.id, known);
+  auto whole = store.newest_readable(run, task.id, known);
+  if (!whole || whole->commit != mark.record) {
+    REMORA_TRY(std::vector<std::string> mended, git::mend_packs(repo));
+    std::ranges::move(mended, std::back_inserter(r.remarks));
+    whole = store.newest_readable(run, task.id, known);  // an index that was lost hid some
+  }
+  const bool in_place = fold.slot_used && !fold.quarantined && fold.slot_boot == boot_id() &&
+                        is_slot_of(repo, fold.slot, checkpoint::task_branch(run, task.id));
+  if (!whole && in_place && repo.read_commit(fold.base)) {
+    r.remarks.push_back(
+        fmt::format("checkpoint {} of task '{}' is damaged, and no older one is whole: it goes on "
+                    "with what is in {}",
+                    mark.number.value(), task.id.str(), fold.slot));
+    r.start.number = mark.number;
+    return {};
+  }
   if (!whole)
     return fail(
         errc::corrupt,
@@ -79,6 +96,18 @@ result<void> take_newest(git::repository& repo, checkpoint::store& store, const 
 }
 
 }  // namespace
+
+std::string remark_on(const checkpoint::store::published& how, const task_id& task) {
+  if (how.damaged)
+    return fmt::format(
+        "the checkpoint ref of {} held {}, of which objects are damaged or missing; {}", task.str(),
+        how.damaged->hex(), how.kept ? "its files were kept at " + *how.kept : "it is not kept");
+  if (how.kept)
+    return fmt::format(
+        "the checkpoint ref of {} held a value that remora did not put there; it was kept at {}",
+        task.str(), *how.kept);
+  return {};
+}
 
 result<recovered_task> recover_task(git::repository& repo, git::object_writer& objects,
                                     const run_id& run, const task_plan& task,

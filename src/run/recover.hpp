@@ -7,6 +7,9 @@
 
 namespace remora::run {
 
+/// What is worth a warning of how a checkpoint was published, or nothing.
+std::string remark_on(const checkpoint::store::published& how, const task_id& task);
+
 /// Brings the checkpoint refs in line with the journal (a prepared one is completed or dropped, a
 /// foreign value is kept aside), then says what the newest checkpoint holds; `take_fold` says the
 /// rest. Idempotent. Thread: that of `repo`; blocks.

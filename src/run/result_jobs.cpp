@@ -4,6 +4,7 @@
 #include <remora/core/text.hpp>
 #include <remora/run/git_jobs.hpp>
 
+#include "run/read_mended.hpp"
 #include "run/slot_branch.hpp"
 
 namespace remora::run {
@@ -11,10 +12,35 @@ namespace {
 
 struct final_state {
   git::oid head;
+  std::string remark;  ///< why `head` is not the agent's; empty: it is
   git::result_tree tree;
   std::vector<git::omission> left_out;
   bool whole = true;
 };
+
+bool is_unborn(const git::head_state& head) {
+  return head.commit.is_zero() && !head.ref.empty();
+}
+
+/// What the result is built on: HEAD, or where commits of it are damaged, or gone with somebody's
+/// `git gc --prune=now`, that of the newest earlier checkpoint which is whole; at last the base.
+result<git::oid> sound_head(const git_worker* worker, const checkpoint::store& store,
+                            const checkpoint::record& final, const git::oid& base) {
+  git::oid tried;
+  for (std::optional<checkpoint::record> at = final; at && !is_unborn(at->head);) {
+    const git::oid& head = at->head.commit;
+    if (!head.is_zero() && head != tried) {
+      REMORA_TRY(const bool sound, store.is_sound(head, base));
+      if (sound) return head;
+      tried = head;
+    }
+    if (!at->previous) break;
+    auto before = checkpoint::read_record(worker->repo, *at->previous);
+    if (!before) break;
+    at = std::move(*before);
+  }
+  return base;
+}
 
 result<final_state> read_final(git_worker* worker, const result_request& r) {
   git::repository& repo = worker->repo;
@@ -22,7 +48,13 @@ result<final_state> read_final(git_worker* worker, const result_request& r) {
   REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, r.record));
   REMORA_TRY(const git::snapshot files, store.read_snapshot(record));
   final_state f;
-  f.head = record.head.commit.is_zero() ? r.base : record.head.commit;
+  REMORA_TRY(f.head, sound_head(worker, store, record, r.base));
+  if (f.head != record.head.commit && !is_unborn(record.head))
+    f.remark = fmt::format(
+        "commits of the agent ({}) are damaged or gone: the result has all files of the "
+        "checkpoint, in one commit on {}",
+        record.head.commit.is_zero() ? "its HEAD could not be read" : record.head.commit.hex(),
+        f.head.hex());
   REMORA_TRY(f.tree, git::make_result_tree(repo, worker->objects, files.tree, f.head,
                                            files.manifest, r.rules));
   f.left_out = files.manifest.left_out;
@@ -43,13 +75,25 @@ result<git::oid> result_commit(git_worker* worker, const result_request& r, cons
       fmt::format("{}\n\nWhat the agent left uncommitted.\n\nRemora-Run: {}\nRemora-Task: {}\n",
                   one_line(subject, 72), r.run.str(), r.task.str());
   if (tip) {
-    REMORA_TRY(const git::commit_info there, repo.read_commit(*tip));
-    if (there.tree == f.tree.tree && there.parents == std::vector{f.head} &&
-        there.message == message)
+    const auto there = repo.read_commit(*tip);
+    if (there && there->tree == f.tree.tree && there->parents == std::vector{f.head} &&
+        there->message == message)
       return *tip;
   }
   const git::oid parents[] = {f.head};
   return worker->objects.commit(f.tree.tree, parents, repo.user_signature(), message);
+}
+
+/// The branch's value; one that is no id goes, since an agent's git need not sync.
+result<std::optional<git::oid>> read_tip(git::repository& repo, const std::string& branch) {
+  auto tip = repo.read_ref(branch);
+  if (tip || !tip.error().is(errc::corrupt)) return tip;
+  REMORA_CHECK(repo.delete_unreadable_ref(branch));
+  return std::optional<git::oid>();
+}
+
+void add_remark(std::string& to, const std::string& text) {
+  to += (to.empty() ? "" : "; ") + text;
 }
 
 result<void> move_branch(git_worker* worker, const result_request& r, const git::oid& to,
@@ -59,11 +103,14 @@ result<void> move_branch(git_worker* worker, const result_request& r, const git:
   REMORA_CHECK(worker->check_lock());
   if (tip == to) return {};
   if (tip) {
-    REMORA_TRY(const bool kept, repo.is_ancestor(*tip, to));
+    const checkpoint::store store(repo, worker->objects, true);
+    REMORA_TRY(const bool sound, store.is_sound(*tip, r.base));
+    REMORA_TRY(const bool kept, sound ? repo.is_ancestor(*tip, to) : result<bool>(true));
     if (!kept) {
       REMORA_TRY(const std::string name, keep_aside(repo, r.aside, *tip));
-      remark = fmt::format("{} held commits that are not in the result; they are kept at {}",
-                           r.branch, name);
+      add_remark(remark,
+                 fmt::format("{} held commits that are not in the result; they are kept at {}",
+                             r.branch, name));
     }
   }
   return repo.swap_ref(r.branch, tip.value_or(git::oid()), to);
@@ -75,7 +122,7 @@ result<result_made> publish_result(git_worker* worker, result_request r) {
   git::repository& repo = worker->repo;
   result_made made;
   const bool again = !r.published.is_zero();
-  auto final = read_final(worker, r);
+  auto final = read_mended(repo, [&] { return read_final(worker, r); });
   if (!final && !again) return final.error();  // published before: its checkpoint may be pruned
   if (final) {
     made.left_out = final->left_out;
@@ -85,7 +132,8 @@ result<result_made> publish_result(git_worker* worker, result_request r) {
   made.whole = again ? r.published_whole : final->whole;
   made.commit = r.published;
   if (!again) {
-    REMORA_TRY(const std::optional<git::oid> tip, repo.read_ref(r.branch));
+    REMORA_TRY(const std::optional<git::oid> tip, read_tip(repo, r.branch));
+    made.remark = final->remark;
     REMORA_TRY(made.commit, result_commit(worker, r, *final, tip));
     REMORA_CHECK(move_branch(worker, r, made.commit, tip, made.remark));
   }

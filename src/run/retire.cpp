@@ -99,8 +99,10 @@ result<void> cancel_task(git::repository& repo, const run_view& view, const task
       {"base", task.base.hex()},
       {"commit", nullptr},
       {"why", "it was dropped"}};
-  if (view.local)  // the run's end records it
-    return append_offline(run_layout(repo.common_dir(), view.id), "task_ended", payload);
+  const run_layout layout(repo.common_dir(), view.id);
+  std::error_code ec;
+  if (std::filesystem::exists(layout.journal(), ec))  // the run's end records it
+    return append_offline(layout, "task_ended", payload);
   git::object_writer objects(repo);
   run_record_writer record(repo, objects, view.id, &lock);
   REMORA_CHECK(record.open());

@@ -64,6 +64,38 @@ result<std::string> keep_aside(git::repository& repo, const std::string& prefix,
   return name;
 }
 
+bool is_slot_of(const git::repository& repo, const fs::path& root, const std::string& branch) {
+  std::error_code ec;
+  // In this order: git says whose a worktree is before it puts anything there. Until then the
+  // directory is reserved, and what git says is of one that was there before.
+  if (!fs::exists(root, ec) || fs::is_empty(root, ec)) return false;
+  const std::string made_for = git::worktree_branch(repo, root);
+  return made_for.empty() || made_for == branch;
+}
+
+result<std::string> mend_branch(git::repository& repo, const checkpoint::store& store,
+                                const slot_request& r) {
+  auto read = repo.read_ref(r.branch);
+  std::string held = read && *read ? (*read)->hex() + ", which is damaged" : "no commit any more";
+  if (!read && !read.error().is(errc::corrupt)) return read.error();
+  if (!read) REMORA_CHECK(repo.delete_unreadable_ref(r.branch));
+  const git::oid tip = read ? read->value_or(git::oid()) : git::oid();
+  if (!tip.is_zero()) {
+    REMORA_TRY(const bool sound, store.is_sound(tip, r.base));
+    if (sound) return std::string();
+  }
+  git::oid known = r.base;
+  if (r.record) {
+    REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, *r.record));
+    REMORA_TRY(const bool sound, store.is_sound(record.head.commit, r.base));
+    if (sound) known = record.head.commit;
+  }
+  REMORA_CHECK(repo.swap_ref(r.branch, tip, known));
+  return fmt::format(
+      "{} held {}: it is at {} again, and the files of the worktree are as they were", r.branch,
+      held, known.hex());
+}
+
 result<std::string> free_branch(git::repository& repo, const slot_request& r) {
   if (!r.discard.empty()) REMORA_CHECK(git::remove_worktree(repo, r.discard, r.branch));
   if (repo.head_ref() == r.branch)

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <random>
 #include <remora/core/json_fields.hpp>
+#include <remora/run/rebuild.hpp>
 #include <remora/run/run_lock.hpp>
 #include <remora/run/view.hpp>
 #include <set>
@@ -142,6 +143,7 @@ result<run_view> load_run(const git::repository& repo, const run_id& id) {
     REMORA_TRY(const auto log, repo.read_path(commit.tree, "journal.jsonl"));
     if (!log) {
       view.fold = fold_record(recorded);
+      view.local = is_from_here(repo, recorded);  // then `resume` makes its journal anew
       return view;
     }
     contents = parse_journal(*log, id.str() + ":journal.jsonl");

@@ -66,6 +66,28 @@ BOOST_AUTO_TEST_CASE(C18_a_foreign_value_is_kept_and_ours_is_put_in_its_place) {
   BOOST_TEST(ref(wip) == p.what.commit.hex());
 }
 
+BOOST_AUTO_TEST_CASE(G13_no_ref_is_made_to_what_is_damaged_but_to_the_files_of_it_that_are_sound) {
+  const auto first = save(request(1, {{"a.txt", "one\n"}}));
+  auto changed = request(2, {{"a.txt", "two\n"}}, first.commit);
+  changed.mind.state = "what only the second one has";
+  const auto second = save(std::move(changed));
+  delete_object(repo->find(second.mind, "state.json").value()->id);
+  auto third = store->prepare(request(3, {{"a.txt", "three\n"}}, first.commit)).value();
+  auto done = store->publish(third).value();
+  BOOST_TEST((done.damaged == second.commit));
+  BOOST_TEST((done.kept == aside(second.files)));
+  BOOST_TEST(ref(aside(second.files)) == second.files.hex());
+  BOOST_TEST(ref(wip) == third.what.commit.hex());
+
+  delete_object(repo->find(third.what.files_tree, "a.txt").value()->id);
+  const auto fourth = store->prepare(request(4, {{"a.txt", "four\n"}}, first.commit)).value();
+  done = store->publish(fourth).value();
+  BOOST_TEST((done.damaged == third.what.commit));
+  BOOST_TEST(!done.kept);
+  BOOST_TEST(ref(wip) == fourth.what.commit.hex());
+  repo_dir.git("fsck --connectivity-only");
+}
+
 BOOST_AUTO_TEST_CASE(a_first_checkpoint_does_not_trust_what_is_there) {
   set_ref(wip, base.hex());
   const auto p = store->prepare(request(1, {{"a.txt", "two\n"}})).value();

@@ -7,8 +7,10 @@ A run is killed when each task has announced a few checkpoints. Then, each on a 
 newest checkpoints is removed, flipped or cut (in its own file or in its pack), packs and their indexes too; refs are
 deleted, emptied, overwritten with garbage or pointed elsewhere (G13, G17); bytes of the journal are flipped, and it is
 cut; each with the worktrees there and with them gone. `remora resume` must go on, with all the work of the newest
-announced checkpoint that is still whole, or refuse with status 4 and a reason, and have touched nothing. Whatever is
-not in the result must be where a warning says.
+announced checkpoint that is still whole and of the worktree, or refuse with status 4 and a reason, and have touched
+nothing. Whatever is not in the result must be where a warning says. It may end with 3 only for tasks of which plain git
+can read no announced checkpoint, where the worktree is gone too or the base cannot be read; then it must say so. No
+object of a pack of remora's that was not damaged may be gone, and no ref be left to one that is.
 
 Interference: beside a live run somebody collects garbage without grace, repacks, packs refs, holds their lock, prunes
 worktrees and deletes branches and refs of the run in a loop; every task must succeed with all announced work (G3, G6,
@@ -34,6 +36,8 @@ from orchestrator import Ledger, World, grown
 TASKS = ("steady", "packer")
 CHECKPOINTS = 5
 REFUSED = 4
+INTERRUPTED = 3
+OUR_PACKS = "pack-72656d6f7261*"
 PATIENCE = 60  # seconds
 
 
@@ -78,8 +82,8 @@ class Scene:
     """An interrupted run, and as many copies of it as are wanted, always at the same place."""
 
     def __init__(self, o, below):
-        self.below, self.template, self.place = below, below / "template", below / "place"
-        self.place.mkdir()
+        self.template, self.place = below / "template", below / "place"
+        self.place.mkdir(parents=True)
         self.world = World(o.remora, self.place, self.place / "outside")
         self.world.make(TASKS)
         self.ledger = Ledger(TASKS)
@@ -94,6 +98,9 @@ class Scene:
         shutil.copytree(self.place, self.template, symlinks=True)
         self.journal = next((self.world.repo / ".git/remora/runs").glob("*/journal.jsonl")).relative_to(self.place)
         self.git = self.world.repo / ".git"
+        self.base = git(self.world.repo, "rev-parse", "HEAD", env=self.world.env).strip()
+        self.entries = [(pack.name, *entry) for pack in (self.git / "objects/pack").glob(OUR_PACKS + ".pack")
+                        for entry in entries_of(pack)]
 
     def fresh(self):
         processes.end_tree()
@@ -119,14 +126,54 @@ class Scene:
         raise Failure(f"object {name} is nowhere")
 
     def whole_work(self, task):
-        """How many lines the newest announced checkpoint has that can still be read."""
+        """How many lines the newest announced checkpoint has that can still be read; None: there is none."""
         for _, record in reversed(self.records[task]):
             try:
                 held = Objects(self.world.repo, [record], env=self.world.env)
                 return len(grown(held.files(held.commit(held.commit(record)[2]["Files"])[0])))
             except Damaged:
                 continue
-        return 0
+        return None
+
+    def is_base_whole(self):
+        try:
+            Objects(self.world.repo, [self.base], env=self.world.env)
+            return True
+        except Damaged:
+            return False
+
+    def work_in_slots(self):
+        """Task -> how many lines its worktree has."""
+        found = {}
+        for file in self.place.glob("state/**/grow.txt"):
+            lines = file.read_text(errors="replace").splitlines()
+            found[lines[0].split()[0]] = len(lines)
+        return found
+
+    def sound_objects(self):
+        """Those in packs of remora's whose bytes are still where they were."""
+        sound, bytes_of = set(), {}
+        for pack, name, begin, body in self.entries:
+            path = self.git / "objects/pack" / pack
+            if pack not in bytes_of:
+                bytes_of[pack] = path.read_bytes() if path.exists() else b""
+            if bytes_of[pack][begin:begin + len(body)] == body:
+                sound.add(name)
+        return sound
+
+    def absent(self, names):
+        shown = subprocess.run(["git", "cat-file", "--batch-check", "--buffer"], cwd=self.world.repo, env=self.world.env, text=True,
+                               input="\n".join(names) + "\n", capture_output=True)
+        return [line.split()[0] for line in shown.stdout.splitlines() if line.endswith(" missing")]
+
+
+def entries_of(pack):
+    """(id, offset, bytes) of each of its entries."""
+    shown = subprocess.run(["git", "show-index"], stdin=open(pack.with_suffix(".idx"), "rb"), capture_output=True, text=True, check=True)
+    found = sorted((int(offset), name) for offset, name, *_ in map(str.split, shown.stdout.splitlines()))
+    data = pack.read_bytes()
+    ends = [offset for offset, _ in found[1:]] + [len(data) - 20]
+    return [(name, begin, data[begin:end]) for (begin, name), end in zip(found, ends)]
 
 
 def damage_object(scene, name, how):
@@ -156,7 +203,7 @@ def points(scene):
             if pack.suffix in (".pack", ".idx"):
                 found[f"pack {pack.name[-9:]} {how.__name__}"] = lambda p=pack, h=how: h(p)
     run = scene.ledger.run
-    base = git(scene.world.repo, "rev-parse", "HEAD", env=scene.world.env).strip()
+    base = scene.base
     for ref in [f"refs/remora/runs/{run}"] + [f"{top}/{run}/{t}" for t in TASKS
                                               for top in ("refs/remora/wip", "refs/heads/remora-wip", "refs/heads/remora")]:
         file, short = scene.git / ref, ref.replace(run, "RUN")
@@ -197,6 +244,7 @@ def one_point(scene, do, with_slots):
         for slot in scene.place.glob("state/remora/*/slots/*"):
             shutil.rmtree(slot)
     whole = {t: scene.whole_work(t) for t in TASKS}
+    base_is_whole, slots, sound = scene.is_base_whole(), scene.work_in_slots(), scene.sound_objects()
     before = state_of(scene)
     try:
         done = scene.world.call("resume", "--json")
@@ -212,30 +260,47 @@ def one_point(scene, do, with_slots):
         if state_of(scene) != before:
             raise Failure(f"resume refuses ({done.stderr.strip()}) and has changed refs, journal or worktrees")
         return "refused"
-    if done.returncode != 0:
+    ended = {e["task"]: e for e in map(json.loads, done.stdout.splitlines()) if e["type"] == "task_ended"}
+    lost = [t for t in TASKS if whole[t] is None and (t not in slots or not base_is_whole)]
+    open_tasks = [t for t in TASKS if ended.get(t, {}).get("outcome") != "succeeded"]
+    if done.returncode not in (0, INTERRUPTED) or (done.returncode == INTERRUPTED) != bool(open_tasks) or set(open_tasks) - set(lost):
         raise Failure(f"resume exits with {done.returncode}: {done.stderr} {tail(done.stdout)}")
-    check_work(scene, whole, done.stdout)
-    return "went on"
+    for task in open_tasks:
+        why = ended.get(task, {}).get("why", "")
+        if "damaged" not in why and "cannot read" not in why:
+            raise Failure(f"nothing of {task} is whole, and resume does not say so: {tail(done.stdout)}")
+        if scene.work_in_slots().get(task, 0) < slots.get(task, 0):
+            raise Failure(f"the worktree of {task} is gone, though nothing else has its work")
+    if gone := scene.absent(sorted(sound)):
+        raise Failure(f"objects of undamaged packs are gone: {gone[:5]}; {tail(done.stdout)}")
+    wanted = {t: max(whole[t] or 0, slots.get(t, 0)) for t in TASKS if t not in open_tasks}
+    check_work(scene, wanted, base_is_whole, done.stdout)
+    return "said that nothing is whole" if open_tasks else "went on"
 
 
 def tail(out):
     return [line for line in out.splitlines() if '"warning"' in line or '"task_ended"' in line][-4:]
 
 
-def check_work(scene, whole, out):
-    """The result, or a ref that a warning names, has all the work that was still whole."""
+def lines_of(scene, tip, base_is_whole):
+    """Of a result or a checkpoint, with all that it reaches. Where the user's own base is damaged, of its file alone."""
+    if not base_is_whole:
+        return git(scene.world.repo, "show", f"{tip}:grow.txt", env=scene.world.env).splitlines()
+    held = Objects(scene.world.repo, [tip], env=scene.world.env)
+    return grown(held.files(held.commit(held.commit(tip)[2].get("Files", tip))[0]))
+
+
+def check_work(scene, wanted, base_is_whole, out):
+    """The result, or a ref that a warning names, has all the work that was still whole; and all that they name is there."""
     named = refs(scene.world.repo, "refs/heads/remora/", "refs/remora/foreign/", env=scene.world.env)
-    for task in TASKS:
+    for task in wanted:
         candidates = [value for name, value in named.items() if name == f"refs/heads/remora/{scene.ledger.run}/{task}" or
                       f"/{task}/" in name and name in out]
         best = 0
         for tip in candidates:
-            held = Objects(scene.world.repo, [tip], env=scene.world.env)
-            said = held.commit(tip)[2]
-            lines = grown(held.files(held.commit(said.get("Files", tip))[0]))
-            best = max(best, len(lines))
-        if best < whole[task]:
-            raise Failure(f"{task}: a whole announced checkpoint had {whole[task]} lines, what is left has {best}: {tail(out)}")
+            best = max(best, len(lines_of(scene, tip, base_is_whole)))
+        if best < wanted[task]:
+            raise Failure(f"{task}: a whole checkpoint or the worktree had {wanted[task]} lines, what is left has {best}: {tail(out)}")
 
 
 # --- interference ---
@@ -311,7 +376,7 @@ def main():
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="remora-damage-", dir=memory) as below:
         try:
-            scene = Scene(o, Path(below) / "scene" if (Path(below) / "scene").mkdir() is None else None)
+            scene = Scene(o, Path(below) / "scene")
             todo = [(name, do, slots) for name, do in points(scene).items() for slots in (True, False) if o.only in name]
             total = len(todo)
             if not o.all:

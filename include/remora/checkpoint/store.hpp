@@ -66,11 +66,14 @@ class store {
 
   /// Moves the record ref (durable). Then the branch, best effort: rebuilt by `mend_branch`. Where
   /// the ref holds something else, that is kept at `refs/remora/foreign/<run>/<task>/<12 digits>`
-  /// and ours is put in its place: no error, but to be reported. Idempotent.
+  /// and ours is put in its place: no error, but to be reported. What is damaged is not kept, since
+  /// a ref to it makes `git gc` fail; of a checkpoint's record then its files, if they are sound.
+  /// Idempotent.
   /// Errors: errc::ref_moved (somebody keeps moving it), errc::corrupt (it cannot be read),
   /// errc::repository (a user's ref is in the way).
   struct published {
     std::optional<std::string> kept;    ///< where a foreign value went
+    std::optional<git::oid> damaged;    ///< a value that is not kept, since it cannot all be read
     bool was_missing = false;           ///< somebody had deleted the ref
     std::optional<error> branch_error;  ///< why the branch did not follow
   };
@@ -95,6 +98,8 @@ class store {
                                  std::span<const git::oid> known = {}) const;
   /// Newest first, as far as `previous` reaches within the task; stops at a damaged record (G13).
   result<std::vector<record>> history(const run_id& run, const task_id& task) const;
+  /// Whether commit `tip`, and all that it reaches and `base` does not, can be read. Errors: errno.
+  result<bool> is_sound(const git::oid& tip, const git::oid& base) const;
   /// Every (run, task) that has a record ref.
   result<std::vector<std::pair<run_id, task_id>>> all() const;
 

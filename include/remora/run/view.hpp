@@ -38,7 +38,7 @@ struct run_view {
   run_id id;
   run_fold fold;
   bool live = false;   ///< some process works on it now
-  bool local = false;  ///< its journal is here: `resume` can go on
+  bool local = false;  ///< it was started here: `resume` can go on
   /// `running`, `succeeded`, `failed`, `interrupted` (something is left to resume or rerun).
   std::string state() const;
 };

@@ -1,0 +1,150 @@
+// G13: what a task goes on from, and its result, where git has lost something.
+#include <remora/git/worktree.hpp>
+#include <remora/run/git_jobs.hpp>
+
+#include "../checkpoint/fixture.hpp"
+#include "run/recover.hpp"
+#include "run/slot_branch.hpp"
+
+using namespace remora;
+
+namespace {
+
+/// The agent committed once and went on; its checkpoint is saved.
+struct world : test::fixture {
+  std::string task_branch = checkpoint::task_branch(run, task);
+  git::oid agents;
+
+  git::oid commit_of_the_agent() {
+    const git::oid tree = tree_of({{"a.txt", "agent\n"}});
+    const git::oid parents[] = {base};
+    agents = objects->commit(tree, parents, git::remora_signature(1), "agent").value();
+    BOOST_REQUIRE(objects->barrier().has_value());
+    repo_dir.git("update-ref " + task_branch + " " + agents.hex());
+    return agents;
+  }
+  checkpoint::record save_on(const git::oid& head, std::uint32_t number,
+                             std::optional<git::oid> previous = {}) {
+    auto r = request(number, {{"a.txt", "last\n"}}, previous);
+    r.files.head.commit = head;
+    return save(std::move(r));
+  }
+  run::result_request result_of(const checkpoint::record& r) const {
+    return {.run = run,
+            .task = task,
+            .title = "t",
+            .record = r.commit,
+            .base = base,
+            .branch = task_branch,
+            .aside = "refs/remora/foreign/" + run.str() + "/" + task.str() + "/",
+            .rules = {},
+            .published = {},
+            .published_whole = true};
+  }
+  run::result_made publish(const checkpoint::record& r) {
+    run::git_worker worker(git::repository::discover(repo_dir.path()).value());
+    return run::publish_result(&worker, result_of(r)).value();
+  }
+  std::string shown(const git::oid& commit) const {
+    return repo_dir.git("show " + commit.hex() + ":a.txt");
+  }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(damaged_git, world)
+
+BOOST_AUTO_TEST_CASE(a_result_is_built_on_the_agents_commit) {
+  const auto r = save_on(commit_of_the_agent(), 1);
+  const auto made = publish(r);
+  BOOST_TEST(made.remark == "");
+  BOOST_TEST((repo->read_commit(made.commit)->parents == std::vector{agents}));
+}
+
+BOOST_AUTO_TEST_CASE(G13_where_the_agents_commit_is_gone_the_result_is_built_on_the_one_before) {
+  const auto first = save_on(base, 1);
+  const auto r = save_on(commit_of_the_agent(), 2, first.commit);
+  delete_object(agents);
+  const auto made = publish(r);
+  BOOST_TEST(made.remark.find(agents.hex()) != std::string::npos, made.remark);
+  BOOST_TEST((repo->read_commit(made.commit)->parents == std::vector{base}));
+  BOOST_TEST(shown(made.commit) == "last");
+  BOOST_TEST(ref(task_branch) == made.commit.hex());
+  repo_dir.git("rev-list --objects " + task_branch);
+}
+
+BOOST_AUTO_TEST_CASE(G13_a_result_takes_the_place_of_a_branch_that_holds_no_commit) {
+  const auto r = save_on(commit_of_the_agent(), 1);
+  const std::string nothing(40, 'a');
+  for (const std::string& bytes : {std::string(), std::string("no id\n"), nothing + "\n"}) {
+    repo_dir.write(".git/" + task_branch, bytes);
+    const auto made = publish(r);
+    BOOST_TEST(ref(task_branch) == made.commit.hex());
+    BOOST_TEST(shown(made.commit) == "last");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(G13_a_branch_that_holds_no_commit_is_put_back_before_its_worktree_is_used) {
+  const auto r = save_on(commit_of_the_agent(), 1);
+  run::slot_request request;
+  request.branch = task_branch;
+  request.base = base;
+  request.record = r.commit;
+  BOOST_TEST(run::mend_branch(*repo, *store, request).value() == "");
+  for (const std::string& bytes :
+       {std::string(), std::string("no id\n"), std::string(40, 'a') + "\n"}) {
+    repo_dir.write(".git/" + task_branch, bytes);
+    BOOST_TEST(run::mend_branch(*repo, *store, request).value() != "");
+    BOOST_TEST(ref(task_branch) == agents.hex());
+  }
+  repo_dir.git("update-ref -d " + task_branch);
+  BOOST_TEST(run::mend_branch(*repo, *store, request).value() != "");
+  BOOST_TEST(ref(task_branch) == agents.hex());
+}
+
+BOOST_AUTO_TEST_CASE(G13_without_a_whole_checkpoint_a_task_goes_on_in_its_worktree_or_says_so) {
+  const auto made = chain(2);
+  BOOST_REQUIRE((made[0].mind == made[1].mind));
+  delete_object(made[0].mind);
+  const auto plan = run::parse_plan(
+                        "version: 1\nrepo: /r\nagents: {sh: {adapter: text, command: "
+                        "[sh]}}\ntasks: [{id: parser, prompt: p}]\n",
+                        "p")
+                        .value();
+  run::task_fold fold;
+  fold.id = task.str();
+  fold.base = base;
+  fold.saved = run::checkpoint_mark{made[1].number, made[1].commit, made[1].files, {}, "turn"};
+  fold.records = {made[0].commit, made[1].commit};
+  auto recovered = run::recover_task(*repo, *objects, run, plan.tasks[0], fold);
+  BOOST_REQUIRE(recovered.has_error());
+  BOOST_TEST(recovered.error().what.find("no older one is whole") != std::string::npos);
+
+  const auto slots = repo_dir.beside("slots");
+  std::filesystem::create_directories(slots / "1");
+  BOOST_REQUIRE(git::add_worktree(*repo, slots / "1", task_branch, base, {}).has_value());
+  fold.slot = (slots / "1").string();
+  fold.slot_boot = boot_id();
+  fold.slot_used = true;
+  recovered = run::recover_task(*repo, *objects, run, plan.tasks[0], fold);
+  BOOST_REQUIRE(recovered.has_value());
+  BOOST_TEST(!recovered->start.record.has_value());
+  BOOST_TEST((recovered->start.number == made[1].number));
+  BOOST_TEST((recovered->start.base == base));
+  BOOST_TEST(recovered->remarks.back().find(fold.slot) != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(P13_a_slot_that_is_gone_and_reserved_again_is_not_its_former_tasks) {
+  const auto slots = repo_dir.beside("slots");
+  std::filesystem::create_directories(slots);
+  const auto slot = slots / "1";
+  BOOST_REQUIRE(git::add_worktree(*repo, slot, task_branch, base, {}).has_value());
+  BOOST_TEST(run::is_slot_of(*repo, slot, task_branch));
+  BOOST_TEST(!run::is_slot_of(*repo, slot, task_branch + "-other"));
+  std::filesystem::remove_all(slot);
+  BOOST_TEST(!run::is_slot_of(*repo, slot, task_branch));
+  std::filesystem::create_directories(slot);  // git's entry still says whose it was
+  BOOST_TEST(!run::is_slot_of(*repo, slot, task_branch));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
