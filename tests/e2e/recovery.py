@@ -203,7 +203,7 @@ class Recovery(Job):
         next(self.runs().glob("*/journal.jsonl")).unlink()
         first.send_signal(signal.SIGTERM)
         self.assertEqual(first.wait(PATIENCE), 4)
-        self.assertIn("to go on: remora resume", self.remora("show").stdout)
+        self.assertIn("to go on: remora resume", self.remora("show", "last").stdout)
         (self.seen / "release").touch()
         self.remora("resume")
         self.assertEqual(self.results()["a"].count("life"), 2)
