@@ -117,11 +117,6 @@ std::vector<our_files> list_our_packs(const fs::path& directory) {
   return all;
 }
 
-void remove_pack(const fs::path& directory, const std::string& stem) {
-  for (const char* ending : {".idx", ".pack", ".keep"})
-    ::unlink(pack_path(directory, stem, ending).c_str());
-}
-
 fs::path pack_path(const fs::path& directory, std::string_view stem, std::string_view ending) {
   return directory / fmt::format("{}{}", stem, ending);
 }

@@ -64,10 +64,6 @@ struct our_files {
 /// Sorted by stem. A directory that is not there has none.
 std::vector<our_files> list_our_packs(const std::filesystem::path& directory);
 
-/// Index first: from then on nobody looks into the pack. `.keep` last: who sweeps knows by it whose
-/// the rest is. No sync: what comes back after a power cut is there twice, no more.
-void remove_pack(const std::filesystem::path& directory, const std::string& stem);
-
 /// `<directory>/<stem><ending>`.
 std::filesystem::path pack_path(const std::filesystem::path& directory, std::string_view stem,
                                 std::string_view ending);

@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(crc32c_is_the_same_at_every_length_and_place) {
     boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> slow;
     for (std::size_t n = 0; from + n < bytes.size(); ++n) {
       BOOST_TEST(crc32c(std::string_view(bytes).substr(from, n)) == slow.checksum());
-      slow.process_byte(bytes[from + n]);
+      slow.process_byte(static_cast<unsigned char>(bytes[from + n]));
     }
   }
 }
