@@ -82,32 +82,26 @@ result<void> remove_parts(const fs::path& common_dir, const fs::path& root) {
   return forget_made(common_dir, root);
 }
 
+/// With `makes_branch` the branch is made, at `commit`.
 std::vector<std::string> add_arguments(const repository& repo, const fs::path& root,
-                                       std::string_view short_branch, const oid& commit) {
-  return {
-      "--git-dir",
-      repo.common_dir().string(),
-      "worktree",
-      "add",
-      "--force",  // twice: over the books of a worktree of ours whose directory somebody deleted
-      "--force",
-      "--no-track",
-      "-b",
-      std::string(short_branch),
-      "--lock",
-      "--reason",
-      std::string(short_branch),
-      "--",
-      root.string(),
-      commit.hex()};
+                                       const std::string& branch, const oid& commit,
+                                       bool makes_branch) {
+  // `--force` twice: over the books of a worktree of ours whose directory somebody deleted.
+  std::vector<std::string> all{
+      "--git-dir", repo.common_dir().string(), "worktree", "add", "--force", "--force"};
+  if (makes_branch) all.insert(all.end(), {"--no-track", "-b", branch});
+  all.insert(all.end(), {"--lock", "--reason", branch, "--", root.string(),
+                         makes_branch ? commit.hex() : branch});
+  return all;
 }
 
 /// What a failed `git worktree add` left: the branch goes only if this call made it.
 void undo_add(const repository& repo, const fs::path& root, const std::string& branch,
-              const oid& commit) {
+              const oid& commit, bool made_branch) {
   // Best effort: the error that the caller gets is the one that led here, and a next try at this
   // root meets what is left.
   (void)remove_parts(repo.common_dir(), root);
+  if (!made_branch) return;
   if (auto own = repo.reopen()) (void)own->delete_ref(branch, commit);
 }
 
@@ -187,12 +181,12 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
   const fs::path root = real_root(where);
   REMORA_CHECK(check_free(root));
   REMORA_TRY(const std::optional<oid> existing, repo.read_ref(branch));
-  if (existing)
+  if (existing && *existing != commit)
     return fail(errc::repository, fmt::format("the branch {} exists already", to_utf8(branch)));
   REMORA_CHECK(note_made(common_dir, root));
-  const auto short_branch = std::string_view(branch).substr(heads.size());
-  auto added = run_git(common_dir, add_arguments(repo, root, short_branch, commit),
-                       checkout_deadline, stop, &lock);
+  auto added =
+      run_git(common_dir, add_arguments(repo, root, branch.substr(heads.size()), commit, !existing),
+              checkout_deadline, stop, &lock);
   if (added && added->exit_code != 0)
     added =
         fail(errc::repository, fmt::format("git could not make the worktree {}: {}",
@@ -200,7 +194,7 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
   const std::optional<fs::path> entry = find_entry(common_dir, root);
   if (added && !entry) added = gone(root, "git made no entry for it");
   if (!added) {
-    undo_add(repo, root, branch, commit);
+    undo_add(repo, root, branch, commit, !existing);
     return added.error();
   }
   return identify(root, *entry);

@@ -117,7 +117,7 @@ result<std::string> free_branch(git::repository& repo, const slot_request& r) {
   if (!is_whole(repo, r.base, *tip)) {
     remark = fmt::format("the commit {} of {} is damaged: it goes on from the last checkpoint",
                          tip->hex(), r.branch);
-    REMORA_CHECK(repo.delete_ref(r.branch, *tip));
+    REMORA_CHECK(repo.swap_ref(r.branch, *tip, r.base));
     return remark;
   }
   git::oid known = r.base;
@@ -131,7 +131,7 @@ result<std::string> free_branch(git::repository& repo, const slot_request& r) {
     remark =
         fmt::format("{} held commits that no checkpoint has; they are kept at {}", r.branch, name);
   }
-  REMORA_CHECK(repo.delete_ref(r.branch, *tip));
+  REMORA_CHECK(repo.swap_ref(r.branch, *tip, r.base));
   return remark;
 }
 

@@ -1,12 +1,12 @@
-// The task's branch, before a new slot checks it out: git refuses a branch that exists or that
-// another worktree has.
+// The task's branch, before a new slot checks it out: git refuses one that another worktree has.
 #pragma once
 
 #include <remora/run/git_jobs.hpp>
 
 namespace remora::run {
 
-/// Takes `r.branch` from where a crash or a quarantine left it and deletes it. Returns what is
+/// Takes `r.branch` from where a crash or a quarantine left it and sets it to its base. It is not
+/// deleted: that takes the lock of packed-refs, which may be a dead git's (G6). Returns what is
 /// worth a warning, or nothing. Errors: errc::repository where the user has it checked out.
 result<std::string> free_branch(git::repository& repo, const slot_request& r);
 

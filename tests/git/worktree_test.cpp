@@ -134,9 +134,19 @@ BOOST_AUTO_TEST_CASE(an_existing_directory_or_branch_is_not_taken_over) {
   BOOST_TEST(add_worktree(repo(), root, branch, head, {}).error().is(errc::repository));
   BOOST_TEST(read_bytes(root / "mine") == "x");
   fs::remove_all(root);
-  files.git("branch remora/run/task");
+  const std::string other = files.git("commit-tree -m other HEAD^{tree}");
+  files.git("branch remora/run/task " + other);
   BOOST_TEST(add_worktree(repo(), root, branch, head, {}).error().is(errc::repository));
-  BOOST_TEST(files.git("rev-parse remora/run/task") == head.hex());
+  BOOST_TEST(files.git("rev-parse remora/run/task") == other);
+}
+
+BOOST_AUTO_TEST_CASE(G6_a_packed_branch_at_the_commit_is_taken_beside_a_stuck_lock) {
+  files.git("branch remora/run/task");
+  files.git("pack-refs --all");
+  write_bytes(files.path() / ".git/packed-refs.lock", "");
+  const auto made = add_worktree(repo(), root, branch, head, {});
+  BOOST_REQUIRE(made.has_value());
+  BOOST_TEST(files.git("-C " + root.string() + " symbolic-ref HEAD") == branch);
 }
 
 BOOST_AUTO_TEST_CASE(W21_a_worktree_that_was_replaced_moved_or_redirected_has_vanished) {

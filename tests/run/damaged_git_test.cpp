@@ -102,6 +102,17 @@ BOOST_AUTO_TEST_CASE(G13_a_branch_that_holds_no_commit_is_put_back_before_its_wo
   BOOST_TEST(ref(task_branch) == agents.hex());
 }
 
+BOOST_AUTO_TEST_CASE(G6_a_packed_branch_is_freed_though_the_lock_of_packed_refs_is_stuck) {
+  run::slot_request request;
+  request.branch = task_branch;
+  request.base = base;
+  request.record = save_on(commit_of_the_agent(), 1).commit;
+  repo_dir.git("pack-refs --all");
+  repo_dir.write(".git/packed-refs.lock", "");
+  BOOST_TEST(run::free_branch(*repo, request).value() == "");
+  BOOST_TEST(ref(task_branch) == base.hex());
+}
+
 BOOST_AUTO_TEST_CASE(G13_without_a_whole_checkpoint_a_task_goes_on_in_its_worktree_or_says_so) {
   const auto made = chain(2);
   BOOST_REQUIRE((made[0].mind == made[1].mind));

@@ -17,7 +17,8 @@ struct worktree {
 };
 
 /// What `git worktree add --no-track -b BRANCH root commit` gives, locked against pruning (G9: its
-/// file system may be away for a while) with the branch as the reason.
+/// file system may be away for a while) with the branch as the reason. A branch that is there, at
+/// that commit, is taken as it is.
 /// Half-made branch and directory are removed on failure.
 /// Errors: errc::repository with git's own words, errc::timed_out.
 result<worktree> add_worktree(const repository& repo, const std::filesystem::path& root,
