@@ -70,7 +70,8 @@ result<fs::path> slots_root(const git::repository& repo, const std::string& dir)
 
 result<unique_fd> hold_slots(const fs::path& root) {
   REMORA_TRY(unique_fd fd, open_file(root, O_RDONLY | O_DIRECTORY));
-  if (::flock(fd.get(), LOCK_SH) != 0) return os_error(errno, "cannot lock " + root.string());
+  while (::flock(fd.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return os_error(errno, "cannot lock " + root.string());
   return fd;
 }
 

@@ -151,17 +151,19 @@ class Scene:
         return found
 
     def sound_objects(self):
-        """Those in packs of remora's whose bytes are still where they were."""
+        """Those in packs of remora's whose bytes are still where they were, each with its pack."""
         sound, bytes_of = set(), {}
         for pack, name, begin, body in self.entries:
             path = self.git / "objects/pack" / pack
             if pack not in bytes_of:
                 bytes_of[pack] = path.read_bytes() if path.exists() else b""
             if bytes_of[pack][begin:begin + len(body)] == body:
-                sound.add(name)
+                sound.add((name, path))
         return sound
 
     def absent(self, names):
+        if not names:
+            return []
         shown = subprocess.run(["git", "cat-file", "--batch-check", "--buffer"], cwd=self.world.repo, env=self.world.env, text=True,
                                input="\n".join(names) + "\n", capture_output=True)
         return [line.split()[0] for line in shown.stdout.splitlines() if line.endswith(" missing")]
@@ -271,7 +273,8 @@ def one_point(scene, do, with_slots):
             raise Failure(f"nothing of {task} is whole, and resume does not say so: {tail(done.stdout)}")
         if scene.work_in_slots().get(task, 0) < slots.get(task, 0):
             raise Failure(f"the worktree of {task} is gone, though nothing else has its work")
-    if gone := scene.absent(sorted(sound)):
+    # What only an index hides that nobody had to look into is not gone.
+    if gone := scene.absent(sorted(name for name, pack in sound if not pack.exists())):
         raise Failure(f"objects of undamaged packs are gone: {gone[:5]}; {tail(done.stdout)}")
     wanted = {t: max(whole[t] or 0, slots.get(t, 0)) for t in TASKS if t not in open_tasks}
     check_work(scene, wanted, base_is_whole, done.stdout)
