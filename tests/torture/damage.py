@@ -7,8 +7,8 @@ A run is killed when each task has announced a few checkpoints. Then, each on a 
 newest checkpoints is removed, flipped or cut (in its own file or in its pack), packs and their indexes too; refs are
 deleted, emptied, overwritten with garbage or pointed elsewhere (G13, G17); bytes of the journal are flipped, and it is
 cut; each with the worktrees there and with them gone. `remora resume` must go on, with all the work of the newest
-announced checkpoint that is still whole and of the worktree, or refuse with status 4 and a reason, and have touched
-nothing. Whatever is not in the result must be where a warning says. It may end with 3 only for tasks of which plain git
+announced checkpoint that is still whole and, unless the journal was cut, of the worktree, or refuse with status 4 and a
+reason, and have touched nothing. Whatever is not in the result must be where a warning says. It may end with 3 only for tasks of which plain git
 can read no announced checkpoint, where the worktree is gone too or the base cannot be read; then it must say so. No
 object of a pack of remora's that was not damaged may be gone, and no ref be left to one that is.
 
@@ -247,6 +247,8 @@ def one_point(scene, do, with_slots):
             shutil.rmtree(slot)
     whole = {t: scene.whole_work(t) for t in TASKS}
     base_is_whole, slots, sound = scene.is_base_whole(), scene.work_in_slots(), scene.sound_objects()
+    journal, was = scene.place / scene.journal, scene.template / scene.journal
+    journal_is_whole = journal.exists() and journal.stat().st_size == was.stat().st_size
     before = state_of(scene)
     try:
         done = scene.world.call("resume", "--json")
@@ -276,7 +278,9 @@ def one_point(scene, do, with_slots):
     # What only an index hides that nobody had to look into is not gone.
     if gone := scene.absent(sorted(name for name, pack in sound if not pack.exists())):
         raise Failure(f"objects of undamaged packs are gone: {gone[:5]}; {tail(done.stdout)}")
-    wanted = {t: max(whole[t] or 0, slots.get(t, 0)) for t in TASKS if t not in open_tasks}
+    # A journal that was cut may not tell any more that an agent was started in a worktree.
+    unsaved = slots if journal_is_whole else {}
+    wanted = {t: max(whole[t] or 0, unsaved.get(t, 0)) for t in TASKS if t not in open_tasks}
     check_work(scene, wanted, base_is_whole, done.stdout)
     return "said that nothing is whole" if open_tasks else "went on"
 
