@@ -43,7 +43,8 @@ class Recovery(Job):
     def kill(self, process):
         process.kill()
         process.wait()
-        wait_until("the agents are gone", lambda: not any(alive(p) for p in self.pids()), 10)
+        wait_until("the agents are gone, and their shims have told so", lambda: not any(alive(p) for p in self.pids()) and
+                   all((attempt / "exit").exists() for attempt in self.runs().glob("*/attempts/*")), 10)
 
     def doctor(self, *args, status=0):
         done = self.remora("doctor", "--json", *args, status=status)

@@ -8,9 +8,9 @@ newest checkpoints is removed, flipped or cut (in its own file or in its pack), 
 deleted, emptied, overwritten with garbage or pointed elsewhere (G13, G17); bytes of the journal are flipped, and it is
 cut; each with the worktrees there and with them gone. `remora resume` must go on, with all the work of the newest
 announced checkpoint that is still whole and, unless the journal was cut, of the worktree, or refuse with status 4 and a
-reason, and have touched nothing. Whatever is not in the result must be where a warning says. It may end with 3 only for tasks of which plain git
-can read no announced checkpoint, where the worktree is gone too or the base cannot be read; then it must say so. No
-object of a pack of remora's that was not damaged may be gone, and no ref be left to one that is.
+reason, and have touched nothing. Whatever is not in the result must be where a warning says. It may end with 3 only for
+tasks of which plain git can read no announced checkpoint, where the worktree is gone too or the base cannot be read;
+then it must say so. No object of a pack of remora's that was not damaged may be gone, and no ref be left to one that is.
 
 Interference: beside a live run somebody collects garbage without grace, repacks, packs refs, holds their lock, prunes
 worktrees and deletes branches and refs of the run in a loop; every task must succeed with all announced work (G3, G6,

@@ -30,9 +30,10 @@ def die_with_parent():
 
 def children(pid):
     found = []
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in file.read_text().split()]
+    with contextlib.suppress(OSError):  # it may end at any moment, and each of its threads
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                found += [int(child) for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()]
     return found
 
 
