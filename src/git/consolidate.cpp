@@ -61,7 +61,8 @@ std::size_t how_many(const std::vector<kept_pack>& packs) {
 
 /// All objects of a pack. Errors: errc::corrupt, errno.
 result<void> copy_all(const fs::path& directory, const std::string& stem, new_pack& into) {
-  REMORA_TRY(const auto objects, read_pack_index(pack_path(directory, stem, ".idx")));
+  REMORA_TRY(const indexed_pack indexed, read_pack_index(pack_path(directory, stem, ".idx")));
+  const auto& objects = indexed.objects;
   const fs::path path = pack_path(directory, stem, ".pack");
   REMORA_TRY(const unique_fd pack, open_file(path, O_RDONLY));
   std::error_code ec;

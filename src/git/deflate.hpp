@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <new>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -53,37 +54,46 @@ class deflater {
   z_stream stream_{};
 };
 
+/// Inflates an object of a known size; the stream comes in pieces, and the object goes in pieces.
 class inflater {
  public:
-  /// `into`: room for `size` bytes and one more, which zlib wants at the end of a stream.
-  inflater(char* into, std::uint64_t size) : into_(into), size_(size) {
+  explicit inflater(std::uint64_t size) : left_(size) {
     if (::inflateInit(&stream_) != Z_OK) throw std::bad_alloc();
   }
   inflater(const inflater&) = delete;
   inflater& operator=(const inflater&) = delete;
   ~inflater() { ::inflateEnd(&stream_); }
 
+  /// More of the stream, once `take` has given all that came of the piece before.
   void add(std::string_view bytes) {
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
     stream_.avail_in = static_cast<uInt>(bytes.size());
-    while (state_ == Z_OK) {
-      const auto room = std::min(size_ + 1 - filled_, most_zlib_counts);
-      stream_.next_out = reinterpret_cast<Bytef*>(into_ + filled_);
-      stream_.avail_out = static_cast<uInt>(room);
-      state_ = ::inflate(&stream_, Z_NO_FLUSH);
-      filled_ += room - stream_.avail_out;
-      if (state_ == Z_OK && stream_.avail_in == 0 && stream_.avail_out > 0) break;
-    }
+    added_ += bytes.size();
+  }
+  /// The number of bytes put into `room`; 0: it needs more of the stream, or no more. At the
+  /// object's end it wants room for a byte more, in which it would notice a longer one.
+  std::size_t take(std::span<char> room) {
+    if (state_ != Z_OK) return 0;
+    const auto most = std::min<std::uint64_t>(room.size(), most_zlib_counts);
+    stream_.next_out = reinterpret_cast<Bytef*>(room.data());
+    stream_.avail_out = static_cast<uInt>(most);
+    const int state = ::inflate(&stream_, Z_NO_FLUSH);
+    if (state != Z_BUF_ERROR) state_ = state;  // it could do nothing: that is no damage
+    const std::uint64_t made = most - stream_.avail_out;
+    if (made > left_) state_ = Z_DATA_ERROR;
+    left_ -= std::min(made, left_);
+    return made;
   }
 
-  /// The stream came to its end, and was of that size.
-  bool is_whole() const noexcept { return state_ == Z_STREAM_END && filled_ == size_; }
+  bool wants_more() const noexcept { return state_ == Z_OK; }
+  /// The stream came to its end, and the object was of that size.
+  bool is_whole() const noexcept { return state_ == Z_STREAM_END && left_ == 0; }
+  /// How much of what was added belongs to the stream.
+  std::uint64_t used() const noexcept { return added_ - stream_.avail_in; }
 
  private:
   z_stream stream_{};
-  char* into_;
-  std::uint64_t size_;
-  std::uint64_t filled_ = 0;
+  std::uint64_t left_, added_ = 0;
   int state_ = Z_OK;
 };
 

@@ -40,66 +40,20 @@ result<bool> for_pieces(int fd, std::uint64_t from, std::uint64_t to, Take take)
 }
 
 /// The bytes of a pack hash to its trailer, and that is the one that its index knows.
-result<bool> is_sound(int pack, std::uint64_t size, const fs::path& index) {
+result<bool> is_sound(int pack, std::uint64_t size, const oid& trailer) {
   if (size < pack_head_bytes + pack_trailer_bytes) return false;
   const std::uint64_t body = size - pack_trailer_bytes;
-  std::array<char, pack_trailer_bytes> trailer{};
-  REMORA_TRY(const std::size_t got, read_at(pack, trailer, body));
-  const auto objects = read_pack_index(index);
-  if (!objects && !objects.error().is(errc::corrupt) && !objects.error().is_errno(ENOENT))
-    return objects.error();
-  if (got < trailer.size() || !objects) return false;
-  const std::string_view said(trailer.data(), trailer.size());
-  REMORA_TRY(const std::string bytes, read_file(index));
-  if (bytes.substr(bytes.size() - 2 * pack_trailer_bytes, pack_trailer_bytes) != said) return false;
+  std::array<char, pack_trailer_bytes> said{};
+  REMORA_TRY(const std::size_t got, read_at(pack, said, body));
+  if (got < said.size() || oid(reinterpret_cast<const unsigned char*>(said.data())) != trailer)
+    return false;
   sha1 sum;
   REMORA_TRY(const bool whole, for_pieces(pack, 0, body, [&](std::string_view piece) {
                sum.add(piece);
                return true;
              }));
-  return whole && sum.finish() == oid(reinterpret_cast<const unsigned char*>(trailer.data()));
+  return whole && sum.finish() == trailer;
 }
-
-/// Inflates an entry of which neither length nor id is known.
-class entry_reader {
- public:
-  explicit entry_reader(const entry_start& start) : left_(start.size) {
-    if (::inflateInit(&stream_) != Z_OK) throw std::bad_alloc();
-    id_.add(fmt::format("{} {}", git_object_type2string(start.type), start.size));
-    id_.add({"\0", 1});
-  }
-  entry_reader(const entry_reader&) = delete;
-  entry_reader& operator=(const entry_reader&) = delete;
-  ~entry_reader() { ::inflateEnd(&stream_); }
-
-  /// False: it wants no more.
-  bool add(std::string_view bytes) {
-    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-    stream_.avail_in = static_cast<uInt>(bytes.size());
-    while (state_ == Z_OK) {
-      stream_.next_out = reinterpret_cast<Bytef*>(out_.data());
-      stream_.avail_out = static_cast<uInt>(out_.size());
-      state_ = ::inflate(&stream_, Z_NO_FLUSH);
-      const std::size_t made = out_.size() - stream_.avail_out;
-      if (made > left_) state_ = Z_DATA_ERROR;
-      id_.add({out_.data(), made});
-      left_ -= std::min<std::uint64_t>(made, left_);
-      if (state_ == Z_OK && stream_.avail_in == 0 && stream_.avail_out > 0) break;
-    }
-    taken_ += bytes.size() - stream_.avail_in;
-    return state_ == Z_OK;
-  }
-  bool is_whole() const noexcept { return state_ == Z_STREAM_END && left_ == 0; }
-  std::uint64_t taken() const noexcept { return taken_; }
-  oid id() { return id_.finish(); }
-
- private:
-  z_stream stream_{};
-  sha1 id_;
-  std::string out_ = std::string(piece_bytes, '\0');
-  std::uint64_t left_, taken_ = 0;
-  int state_ = Z_OK;
-};
 
 struct found_entry {
   packed_object what;
@@ -112,12 +66,19 @@ result<std::optional<found_entry>> entry_at(int pack, std::uint64_t offset, std:
   REMORA_TRY(const std::size_t got, read_at(pack, head, offset));
   const auto start = read_entry_head({head.data(), got});
   if (!start) return std::optional<found_entry>();
-  entry_reader entry(*start);
+  sha1 id;
+  id.add(fmt::format("{} {}", git_object_type2string(start->type), start->size));
+  id.add({"\0", 1});
+  inflater inflate(start->size);
+  std::string room(piece_bytes, '\0');
   REMORA_TRY([[maybe_unused]] const bool all,
-             for_pieces(pack, offset + start->bytes, end,
-                        [&](std::string_view piece) { return entry.add(piece); }));
-  if (!entry.is_whole()) return std::optional<found_entry>();
-  found_entry found{{entry.id(), offset, 0}, start->bytes + entry.taken()};
+             for_pieces(pack, offset + start->bytes, end, [&](std::string_view piece) {
+               inflate.add(piece);
+               while (const std::size_t made = inflate.take(room)) id.add({room.data(), made});
+               return inflate.wants_more();
+             }));
+  if (!inflate.is_whole()) return std::optional<found_entry>();
+  found_entry found{{id.finish(), offset, 0}, start->bytes + inflate.used()};
   REMORA_TRY([[maybe_unused]] const bool read,
              for_pieces(pack, offset, offset + found.packed, [&](std::string_view piece) {
                found.what.crc = static_cast<std::uint32_t>(::crc32_z(
@@ -183,17 +144,20 @@ result<unique_fd> hold_packs(const fs::path& directory) {
 
 result<std::string> mend_pack(const fs::path& common_dir, const std::string& stem) {
   const fs::path directory = common_dir / "objects" / "pack";
-  const fs::path index = pack_path(directory, stem, ".idx");
   const fs::path path = pack_path(directory, stem, ".pack");
   REMORA_TRY(const unique_fd pack, open_file(path, O_RDONLY));
   std::error_code ec;
   const std::uint64_t size = fs::file_size(path, ec);
   if (ec) return os_error(ec.value(), "cannot read " + path.string());
-  REMORA_TRY(const bool sound, is_sound(pack.get(), size, index));
-  if (sound) return std::string();
+  const auto indexed = read_pack_index(pack_path(directory, stem, ".idx"));
+  if (!indexed && !indexed.error().is(errc::corrupt) && !indexed.error().is_errno(ENOENT))
+    return indexed.error();
+  if (indexed) {
+    REMORA_TRY(const bool sound, is_sound(pack.get(), size, indexed->trailer));
+    if (sound) return std::string();
+  }
   REMORA_TRY(new_pack saved, new_pack::begin(directory));
-  const auto objects = read_pack_index(index);
-  REMORA_TRY(const bool all, objects ? copy_indexed(pack.get(), size, *objects, saved)
+  REMORA_TRY(const bool all, indexed ? copy_indexed(pack.get(), size, indexed->objects, saved)
                                      : copy_in_order(pack.get(), size, saved));
   const std::size_t count = saved.size();
   if (count > 0) REMORA_CHECK(saved.publish());
@@ -203,7 +167,7 @@ result<std::string> mend_pack(const fs::path& common_dir, const std::string& ste
   }
   REMORA_TRY(const fs::path kept, set_aside(common_dir, stem));
   return fmt::format("{} is damaged: {}{} of its objects are in a new pack, and it is kept at {}",
-                     stem, count, objects ? fmt::format(" of {}", objects->size()) : "",
+                     stem, count, indexed ? fmt::format(" of {}", indexed->objects.size()) : "",
                      to_utf8(kept.string()));
 }
 

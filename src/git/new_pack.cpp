@@ -160,7 +160,8 @@ result<void> new_pack::copy(const oid& id, int pack, std::uint64_t offset, std::
 }
 
 result<void> new_pack::read(const object& o, char* into) const {
-  inflater inflate(into, o.size);
+  inflater inflate(o.size);
+  std::span<char> room(into, o.size + 1);
   std::vector<char> piece(std::min<std::uint64_t>(o.packed, piece_bytes));
   for (std::uint64_t done = o.head; done < o.packed;) {
     const auto want = std::min<std::uint64_t>(piece.size(), o.packed - done);
@@ -168,6 +169,7 @@ result<void> new_pack::read(const object& o, char* into) const {
                read_at(file_.fd(), std::span(piece).first(want), o.offset + done));
     if (got < want) break;
     inflate.add({piece.data(), got});
+    while (const std::size_t made = inflate.take(room)) room = room.subspan(made);
     done += got;
   }
   if (inflate.is_whole()) return {};

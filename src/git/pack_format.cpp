@@ -169,7 +169,7 @@ bool pack_index_names(int index, const oid& id) {
   return false;
 }
 
-result<std::vector<packed_object>> read_pack_index(const std::filesystem::path& index) {
+result<indexed_pack> read_pack_index(const std::filesystem::path& index) {
   REMORA_TRY(const std::string file, read_file(index));
   const auto damaged = [&] {
     return fail(errc::corrupt, fmt::format("{} is damaged", to_utf8(index.string())));
@@ -196,7 +196,7 @@ result<std::vector<packed_object>> read_pack_index(const std::filesystem::path& 
   }
   std::sort(objects.begin(), objects.end(),
             [](const packed_object& a, const packed_object& b) { return a.offset < b.offset; });
-  return objects;
+  return indexed_pack{std::move(objects), oid_at(file, file.size() - index_trailer_bytes)};
 }
 
 }  // namespace remora::git

@@ -62,7 +62,12 @@ std::string pack_index(std::vector<packed_object> objects, const oid& trailer);
 /// Whether the index names `id`; a few reads. A file that does not read as one names nothing.
 bool pack_index_names(int index, const oid& id);
 
-/// What an index names, sorted by offset. Errors: errno; errc::corrupt (it does not check out).
-result<std::vector<packed_object>> read_pack_index(const std::filesystem::path& index);
+struct indexed_pack {
+  std::vector<packed_object> objects;  ///< sorted by offset
+  oid trailer;                         ///< of the pack
+};
+
+/// What an index says. Errors: errno; errc::corrupt (it does not check out).
+result<indexed_pack> read_pack_index(const std::filesystem::path& index);
 
 }  // namespace remora::git

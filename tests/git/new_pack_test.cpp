@@ -50,6 +50,32 @@ std::string noise(std::size_t size, std::uint32_t seed) {
   return bytes;
 }
 
+std::string deflated(const std::string& bytes) {
+  std::string stream;
+  deflater().add(bytes, true, stream);
+  return stream;
+}
+
+struct inflated {
+  std::string bytes;
+  std::uint64_t used = 0;
+  bool whole = false;
+};
+
+/// With pieces and rooms of these sizes; `said`: the size that the object is to have.
+inflated inflate(std::string_view stream, std::size_t said, std::size_t piece, std::size_t room) {
+  inflater i(said);
+  inflated made;
+  std::string into(room, '\0');
+  for (; i.wants_more() && !stream.empty(); stream.remove_prefix(std::min(piece, stream.size()))) {
+    i.add(stream.substr(0, piece));
+    while (const std::size_t n = i.take(into)) made.bytes.append(into, 0, n);
+  }
+  made.used = i.used();
+  made.whole = i.is_whole();
+  return made;
+}
+
 }  // namespace
 
 BOOST_FIXTURE_TEST_SUITE(new_packs, pack_fixture)
@@ -93,7 +119,7 @@ BOOST_AUTO_TEST_CASE(its_index_is_byte_for_byte_that_of_git) {
   BOOST_REQUIRE(pack.publish().has_value());
   files.git("index-pack -o ours.idx '" + only(".pack") + "'");
   BOOST_TEST(files.read("ours.idx") == read_bytes(only(".idx")));
-  const auto named = read_pack_index(only(".idx")).value();
+  const auto named = read_pack_index(only(".idx")).value().objects;
   BOOST_TEST(named.size() == 1000u);
   BOOST_TEST(named.front().offset == 12u);
 }
@@ -113,7 +139,8 @@ BOOST_AUTO_TEST_CASE(offsets_beyond_31_bits_are_in_the_table_of_large_ones) {
   const std::vector<packed_object> objects{
       {id_of("c"), far, 3}, {id_of("a"), 12, 1}, {id_of("b"), edge, 2}, {id_of("d"), edge - 1, 4}};
   files.write("far.idx", pack_index(objects, id_of("trailer")));
-  const auto read = read_pack_index(files.path() / "far.idx").value();
+  const auto [read, trailer] = read_pack_index(files.path() / "far.idx").value();
+  BOOST_TEST((trailer == id_of("trailer")));
   BOOST_REQUIRE(read.size() == 4u);
   BOOST_TEST(read[0].offset == 12u);
   BOOST_TEST(read[1].offset == edge - 1);
@@ -137,6 +164,22 @@ BOOST_AUTO_TEST_CASE(G13_an_index_with_any_byte_changed_or_cut_is_damaged) {
     changed[i] = static_cast<char>(changed[i] ^ 1);
     BOOST_TEST(try_bytes(changed).error().is(errc::corrupt), i);
     BOOST_TEST(try_bytes(std::string_view(sound).substr(0, i)).error().is(errc::corrupt), i);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_object_is_inflated_however_its_stream_is_cut) {
+  for (const std::string& bytes : {std::string(), std::string(300, 'x'), noise(300, 1)}) {
+    const std::string stream = deflated(bytes);
+    for (const std::size_t piece : {1, 2, 7, 1000})
+      for (const std::size_t room : {1, 2, 7, 1000}) {
+        const inflated sound = inflate(stream + "what follows it", bytes.size(), piece, room);
+        BOOST_TEST(sound.whole);
+        BOOST_TEST(sound.bytes == bytes);
+        BOOST_TEST(sound.used == stream.size());
+        BOOST_TEST(!inflate(stream.substr(0, stream.size() - 1), bytes.size(), piece, room).whole);
+        BOOST_TEST(!inflate(stream, bytes.size() + 1, piece, room).whole);
+        if (!bytes.empty()) BOOST_TEST(!inflate(stream, bytes.size() - 1, piece, room).whole);
+      }
   }
 }
 
@@ -203,7 +246,7 @@ BOOST_AUTO_TEST_CASE(entries_of_another_pack_are_taken_as_they_are) {
   }
   BOOST_REQUIRE(first.publish().has_value());
   const auto from = open_file(only(".pack"), O_RDONLY).value();
-  const auto named = read_pack_index(only(".idx")).value();
+  const auto named = read_pack_index(only(".idx")).value().objects;
   const std::uint64_t end = fs::file_size(only(".pack")) - 20;
   for (std::size_t i = 0; i < named.size(); ++i) {
     const std::uint64_t next = i + 1 < named.size() ? named[i + 1].offset : end;
@@ -230,7 +273,7 @@ BOOST_AUTO_TEST_CASE(a_pack_of_somebody_elses_with_deltas_is_not_taken_apart) {
   }
   files.git("repack -a -d -q -f");
   const auto from = open_file(only(".pack"), O_RDONLY).value();
-  const auto named = read_pack_index(only(".idx")).value();
+  const auto named = read_pack_index(only(".idx")).value().objects;
   auto pack = new_pack::begin(packs).value();
   bool refused = false;
   for (std::size_t i = 0; i + 1 < named.size(); ++i) {

@@ -79,7 +79,7 @@ struct packs_fixture {
     return {};
   }
   std::size_t offset_of(const std::string& stem, const oid& id) const {
-    for (const packed_object& o : read_pack_index(packs / (stem + ".idx")).value())
+    for (const packed_object& o : read_pack_index(packs / (stem + ".idx")).value().objects)
       if (o.id == id) return o.offset;
     return 0;
   }
