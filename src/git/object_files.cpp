@@ -69,6 +69,7 @@ void add_alternates(const fs::path& objects, int depth, std::vector<fs::path>& f
 
 object_files::object_files(fs::path objects) : objects_(std::move(objects)) {
   if (auto fd = open_file(objects_, O_RDONLY | O_DIRECTORY)) watched_ = std::move(*fd);
+  for (our_files& files : list_our_packs(objects_ / "pack")) older_.insert(std::move(files.stem));
 }
 
 result<std::vector<fs::path>> object_files::object_directories() const {
@@ -119,7 +120,7 @@ std::vector<oid> object_files::not_in_our_packs(std::span<const oid> ids) const 
   const fs::path directory = objects_ / "pack";
   std::vector<unique_fd> indexes;
   for (const our_files& files : list_our_packs(directory))
-    if (files.pack && files.index)
+    if (files.pack && files.index && files.keep && !older_.contains(files.stem))
       if (auto fd = open_file(pack_path(directory, files.stem, ".idx"), O_RDONLY))
         indexes.push_back(std::move(*fd));
   std::vector<oid> others;

@@ -17,7 +17,9 @@ class object_files {
   /// `objects`: the repository's object directory.
   explicit object_files(std::filesystem::path objects);
 
-  /// Those that no pack of ours holds.
+  /// Those that no kept pack of ours holds which came since this was made. An older one may have
+  /// been given up to git with its run's end, or be about to be, by somebody who does not know of
+  /// us: then a `git repack -ad` that has begun drops what no ref named at its beginning.
   std::vector<oid> not_in_our_packs(std::span<const oid> ids) const;
   /// The names in `objects/pack`: a pack of ours was synced before it had its own.
   result<void> sync_names() const;
@@ -42,6 +44,7 @@ class object_files {
   std::filesystem::path objects_;
   unique_fd watched_;  ///< open since the start: `syncfs` reports what failed after an open only
   std::set<std::string> synced_packs_;
+  std::set<std::string> older_;  ///< stems of our packs that were there before us
 };
 
 }  // namespace remora::git
