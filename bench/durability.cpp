@@ -2,7 +2,9 @@
 // another program's unwritten data, and several checkpoints at once.
 //
 //   durability [TURNS [DIRECTORY]]     9 /tmp
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -12,8 +14,11 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <iostream>
+#include <remora/core/posix.hpp>
 #include <remora/run/journal.hpp>
+#include <stdexcept>
 #include <thread>
 
 #include "checkpoint_task.hpp"
@@ -89,21 +94,42 @@ class checkpoints {
     sync_row("one new file of 64 MiB", 0);
   }
 
+  /// ext4 starts to write at once what comes in a truncated file's place (`auto_da_alloc`), and any
+  /// sync then waits for it: beside it stands what one sync of a small file takes at such a moment.
   void dirty_table() {
-    std::vector<double> clean, dirty, ratios;
+    struct row {
+      const char* beside;
+      std::function<void()> prepare;
+      std::vector<double> ms, ratios, sync_ms;
+    };
+    const auto foreign = root_ / "foreign";
+    row rows[] = {{"nothing", [] {}, {}, {}, {}},
+                  {"300 MB in a new file, not synced", [&] { write_foreign_data(); }, {}, {}, {}},
+                  {"300 MB in a truncated file's place, not synced",
+                   [&] {
+                     write_foreign_data();
+                     shell(fmt::format("sync '{}'", foreign.string()));
+                     write_foreign_data();
+                   },
+                   {},
+                   {},
+                   {}}};
     for (int turn = 0; turn <= turns_; ++turn) {
-      const double alone = timed([] {});
-      const double beside = timed([this] { write_foreign_data(); });
-      if (turn == 0) continue;
-      clean.push_back(alone);
-      dirty.push_back(beside);
-      ratios.push_back(beside / alone);
+      double alone = 0;
+      for (row& r : rows) {
+        const double one = timed(r.prepare, [this] { sync_small_file(); });
+        const double ms = timed(r.prepare, [this] { task_->checkpoint(); });
+        if (&r == rows) alone = ms;
+        if (turn == 0) continue;
+        r.ms.push_back(ms);
+        r.ratios.push_back(ms / alone);
+        r.sync_ms.push_back(one);
+      }
     }
     print_header(fmt::format("Checkpoint of 10 changed files, median of {} turns", turns_),
-                 {"beside", "ms", "ratio"});
-    print_row({"nothing", cell(median(clean)), "1.00"});
-    print_row({"300 MB that another program has not synced", cell(median(dirty)),
-               cell(median(ratios), 2)});
+                 {"beside", "ms", "ratio", "one sync of a small file, ms"});
+    for (row& r : rows)
+      print_row({r.beside, cell(median(r.ms)), cell(median(r.ratios), 2), cell(median(r.sync_ms))});
   }
 
   void crowd_table() {
@@ -129,18 +155,25 @@ class checkpoints {
     print_row({what, std::to_string(syncs() - before)});
   }
 
-  template <class Prepare>
-  double timed(Prepare prepare) {
+  double timed(const std::function<void()>& prepare, const std::function<void()>& what) {
     change_files(repo_, root_ / "tree", 10, ++seed_);
+    fs::remove(root_ / "foreign");
     shell(fmt::format("sync -f '{}'", root_.string()));
     prepare();
-    return milliseconds_of([this] { task_->checkpoint(); });
+    return milliseconds_of(what);
   }
 
   void write_foreign_data() const {
     const std::string piece(1 << 20, 'f');
     std::ofstream out(root_ / "foreign", std::ios::binary | std::ios::trunc);
     for (int i = 0; i < 300; ++i) out << piece;
+  }
+
+  void sync_small_file() {
+    const auto fd = must(
+        open_file(root_ / fmt::format("small-{}", ++seed_), O_WRONLY | O_CREAT | O_EXCL, 0644));
+    must(write_all(fd.get(), "small\n"));
+    if (::fsync(fd.get()) != 0) throw std::runtime_error("cannot sync a small file");
   }
 
   struct member {
