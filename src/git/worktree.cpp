@@ -183,7 +183,7 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
   REMORA_TRY(const std::optional<oid> existing, repo.read_ref(branch));
   if (existing && *existing != commit)
     return fail(errc::repository, fmt::format("the branch {} exists already", to_utf8(branch)));
-  REMORA_CHECK(note_made(common_dir, root));
+  REMORA_CHECK(note_made(common_dir, root, making::begun));
   auto added =
       run_git(common_dir, add_arguments(repo, root, branch.substr(heads.size()), commit, !existing),
               checkout_deadline, stop, &lock);
@@ -193,6 +193,8 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
                                            to_utf8(root.string()), printable(trim(added->err))));
   const std::optional<fs::path> entry = find_entry(common_dir, root);
   if (added && !entry) added = gone(root, "git made no entry for it");
+  if (added)
+    if (const auto noted = note_made(common_dir, root, making::done); !noted) added = noted.error();
   if (!added) {
     undo_add(repo, root, branch, commit, !existing);
     return added.error();
@@ -234,9 +236,10 @@ std::vector<made_worktree> made_worktrees(const repository& repo) {
   std::vector<made_worktree> found;
   const auto entries = list_entries(repo.common_dir()).by_root;
   for (const fs::path& root : made_roots(repo.common_dir())) {
-    made_worktree made{.root = root, .git_dir = {}, .branch = {}, .there = false};
+    made_worktree made{.root = root};
     std::error_code ec;
     made.there = fs::is_directory(fs::symlink_status(root, ec));
+    made.half = is_half_made(repo.common_dir(), root);
     if (const auto entry = entries.find(root); entry != entries.end()) {
       made.git_dir = entry->second;
       made.branch = made_for(entry->second);
@@ -260,7 +263,8 @@ result<std::optional<fs::path>> reclaim_worktree(const repository& repo, const s
     if (root.parent_path() != below || !fs::exists(root / ".git", ec) || made_for(entry) != branch)
       continue;
     REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
-    if (!was_made(repo.common_dir(), root)) REMORA_CHECK(note_made(repo.common_dir(), root));
+    if (!was_made(repo.common_dir(), root))
+      REMORA_CHECK(note_made(repo.common_dir(), root, making::done));
     return std::optional(root);
   }
   return std::optional<fs::path>();
@@ -288,6 +292,16 @@ result<void> remove_worktree(const repository& repo, const fs::path& where,
   if (!removed)
     return within("cannot remove the worktree " + to_utf8(root.string()), removed.error());
   return {};
+}
+
+result<bool> remove_half_made(const repository& repo, const fs::path& where) {
+  std::stop_source at_once;  // who makes it, a git that outlived its remora included, has the lock
+  at_once.request_stop();
+  const auto lock = lock_worktrees(repo.common_dir(), at_once.get_token());
+  if (!lock) return lock.error().is(errc::stopped) ? result<bool>(false) : lock.error();
+  if (!is_half_made(repo.common_dir(), where)) return false;
+  REMORA_CHECK(remove_parts(repo.common_dir(), real_root(where)));
+  return true;
 }
 
 result<void> remove_broken_entry(const repository& repo, const fs::path& entry) {

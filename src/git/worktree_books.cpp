@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 constexpr std::chrono::minutes lock_patience{1};
 constexpr std::chrono::milliseconds between_tries{20};
 constexpr std::size_t most_gitfile = 4 << 10;
+constexpr std::string_view half_made = "\nhalf made\n";
 
 /// One file for each root; its name is a hash because a path is no file name.
 fs::path note_path(const fs::path& common_dir, const fs::path& root) {
@@ -93,10 +94,11 @@ result<fs::path> read_gitfile(int root_fd, const fs::path& root) {
   return (root / target).lexically_normal();
 }
 
-result<void> note_made(const fs::path& common_dir, const fs::path& root) {
+result<void> note_made(const fs::path& common_dir, const fs::path& root, making how_far) {
   const fs::path note = note_path(common_dir, root);
   REMORA_CHECK(make_directories(note.parent_path(), 0700));
-  return write_file_durably(note, real_root(root).string() + "\n");
+  return write_file_durably(note, fmt::format("{}{}", real_root(root).string(),
+                                              how_far == making::begun ? half_made : "\n"));
 }
 
 std::vector<fs::path> made_roots(const fs::path& common_dir) {
@@ -105,7 +107,9 @@ std::vector<fs::path> made_roots(const fs::path& common_dir) {
   for (const auto& note : fs::directory_iterator(common_dir / "remora" / "worktrees", ec)) {
     const auto text = read_file(note.path(), most_gitfile);
     if (!text) continue;
-    fs::path root(std::string(trim(*text)));
+    std::string_view of = *text;
+    if (of.ends_with(half_made)) of.remove_suffix(half_made.size());
+    fs::path root(std::string(trim(of)));
     // What a crash left beside a note is no note.
     if (note.path() == note_path(common_dir, root)) roots.push_back(std::move(root));
   }
@@ -115,6 +119,11 @@ std::vector<fs::path> made_roots(const fs::path& common_dir) {
 
 bool was_made(const fs::path& common_dir, const fs::path& root) {
   return ::access(note_path(common_dir, root).c_str(), F_OK) == 0;
+}
+
+bool is_half_made(const fs::path& common_dir, const fs::path& root) {
+  const auto text = read_file(note_path(common_dir, root), most_gitfile);
+  return text && text->ends_with(half_made);
 }
 
 result<void> forget_made(const fs::path& common_dir, const fs::path& root) {

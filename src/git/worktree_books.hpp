@@ -33,11 +33,16 @@ std::optional<std::filesystem::path> find_entry(const std::filesystem::path& com
 /// read as something that an agent may have replaced. Errors: errno, errc::corrupt, ...
 result<std::filesystem::path> read_gitfile(int root_fd, const std::filesystem::path& root);
 
-/// Ours: that remora made `root`. Kept outside git's entry, which an agent's git can remove.
-result<void> note_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
+/// Ours: that remora makes `root`, or has made it. Kept outside git's entry, which an agent's git
+/// can remove. Durable before it returns.
+enum class making { begun, done };
+result<void> note_made(const std::filesystem::path& common_dir, const std::filesystem::path& root,
+                       making how_far);
 /// The roots of all of them.
 std::vector<std::filesystem::path> made_roots(const std::filesystem::path& common_dir);
 bool was_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
+/// Begun, and not done: nobody was ever told of it.
+bool is_half_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
 result<void> forget_made(const std::filesystem::path& common_dir,
                          const std::filesystem::path& root);
 

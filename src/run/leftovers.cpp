@@ -134,6 +134,20 @@ void find_entries(const git::repository& repo, const std::vector<git::made_workt
   }
 }
 
+void find_half_made(const std::vector<git::made_worktree>& trees, std::vector<leftover>& found) {
+  for (const git::made_worktree& tree : trees) {
+    if (!tree.half) continue;
+    found.push_back(
+        {.kind = "worktree",
+         .subject = tree.root.string(),
+         .text = fmt::format("the worktree {} is half made, and no agent was ever in it",
+                             tree.root.string()),
+         .remove = [root = tree.root](git::repository& r) {
+           return git::remove_half_made(r, root);
+         }});
+  }
+}
+
 void find_emptied_entries(const git::repository& repo, std::vector<leftover>& found) {
   for (const git::emptied_entry& entry : git::emptied_entries(repo)) {
     const auto run = run_named_in(entry.branch);
@@ -222,6 +236,7 @@ std::vector<leftover> find_leftovers(const git::repository& repo, thoroughness h
   find_run_directories(repo, found);
   find_ref_locks(repo, found);
   find_entries(repo, trees, found);
+  find_half_made(trees, found);
   find_emptied_entries(repo, found);
   find_dead_objects(repo, found);
   if (how == thoroughness::all) find_branches(repo, trees, found);

@@ -7,6 +7,7 @@
 #include <remora/run/run_record.hpp>
 #include <stop_token>
 
+#include "git/worktree_books.hpp"
 #include "repo.hpp"
 
 using namespace remora;
@@ -238,6 +239,29 @@ BOOST_AUTO_TEST_CASE(F1_an_emptied_entry_that_may_be_the_users_stays) {
   make_old(files.path() / ".git/worktrees/8");
   empty_entry("9", {"gitdir", "HEAD"});  // git itself removes what is not locked
   BOOST_TEST(run::sweep_leftovers(*repo).empty());
+}
+
+BOOST_AUTO_TEST_CASE(
+    G10_a_half_made_worktree_goes_with_git_entry_or_without_once_its_maker_is_gone) {
+  const fs::path whole = add_slot("1"), half = files.beside("slots/2");
+  const fs::path common_dir = files.path() / ".git";
+  for (const bool has_entry : {true, false}) {
+    test::write_bytes(half / "a.txt", "one\n");
+    test::write_bytes(half / ".git", "gitdir: " + (common_dir / "worktrees/2").string() + "\n");
+    if (has_entry)
+      test::write_bytes(common_dir / "worktrees/2/gitdir", (half / ".git").string() + "\n");
+    BOOST_REQUIRE(git::note_made(common_dir, half, git::making::begun).has_value());
+    BOOST_TEST((kinds_of(half.string()) == names{"worktree"}));
+    {
+      const auto making = git::lock_worktrees(common_dir, {});
+      BOOST_TEST(run::sweep_leftovers(*repo).empty());
+    }
+    BOOST_TEST(run::sweep_leftovers(*repo).size() == 1u);
+    BOOST_TEST(!fs::exists(half));
+    BOOST_TEST(!fs::exists(common_dir / "worktrees/2"));
+    BOOST_TEST(!git::is_made_worktree(*repo, half));
+  }
+  BOOST_TEST(fs::exists(whole / "a.txt"));
 }
 
 BOOST_AUTO_TEST_CASE(objects_of_dead_writers_are_told_of_and_swept) {

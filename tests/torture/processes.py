@@ -52,6 +52,14 @@ def state_of(pid):
         return ""
 
 
+def name_of(pid):
+    """Of its program, as far as the kernel keeps it; empty for a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def running(pid):
     """True for a process that is there and no zombie."""
     return state_of(pid) not in ("", "Z")

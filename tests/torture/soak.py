@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Kills at random, for hours: remora, agents, shims; then `resume`, over and over, in one growing repository.
 
-    tests/torture/soak.py --remora PROGRAM [--minutes M | --budget-seconds S] [--seed N] [--json FILE]
+    tests/torture/soak.py --remora PROGRAM [--minutes M | --budget-seconds S] [--seed N] [--json FILE] [--keep PREFIX]
 
 In each life of remora something happens at a moment drawn by the seed: SIGKILL or SIGTERM to remora, a pause of it
 (SIGSTOP, SIGCONT), SIGKILL to agents or to a shim. What follows is `remora resume`, sometimes at once, while the last
 life's agents may still be ending; every few lives the agents are let finish, and a new run, or a rerun of an
 interrupted one, begins. Between two lives nothing announced may be missing, and after a run's end nothing may be left
-of it but its results: no process, lock, slot, checkpoint or run directory. Old runs are dropped, so disk and processes
+of it but its results: no process, lock, slot, checkpoint or run directory. A run that was killed before it was told of
+is gone on with as well. What an agent's git leaves locked when it is killed is its user's, or an older run's: it is
+removed here, as `remora doctor` says, and counted. Old runs are dropped, so disk and processes
 stay bounded: more of either is a failure. One line a minute while it runs, a summary at the end.
 """
 
@@ -26,7 +28,7 @@ import time
 from pathlib import Path
 
 import processes
-from objects import Damaged
+from objects import Damaged, fsck
 from orchestrator import Failure, Ledger, World
 
 TASKS = ("steady", "hasty", "packer", "other")
@@ -60,6 +62,8 @@ class Soak:
                 self.details.append(f"life {self.counts['lives']}: {failure}")
                 print(self.details[-1], file=sys.stderr, flush=True)
                 processes.end_tree()
+                if self.o.keep:
+                    shutil.copytree(self.below, f"{self.o.keep}-{self.counts['failures']}", symlinks=True)
                 if self.counts["failures"] >= 5:
                     return
                 self.start_over()
@@ -81,6 +85,8 @@ class Soak:
                 break
         self.world.finish(ledger, command)
         self.counts["runs"] += 1
+        self.finish_untold(ledger)
+        self.remove_agents_locks(ledger)
         self.check_nothing_left()
         self.drop_old_runs()
         self.tell()
@@ -120,7 +126,7 @@ class Soak:
                 time.sleep(self.random.uniform(0, 0.3))
                 os.kill(pid, signal.SIGCONT)
         elif what in ("agents", "shim"):
-            shims = [p for p in processes.children(pid)]
+            shims = [p for p in processes.children(pid) if processes.name_of(p) == "remora-shim"]
             victims = shims if what == "shim" else [p for s in shims for p in processes.children(s)]
             if victims:
                 with contextlib.suppress(ProcessLookupError):
@@ -128,9 +134,23 @@ class Soak:
             life.wait_for(lambda: False, self.random.uniform(0, 0.3))
         life.process.kill()
 
+    def finish_untold(self, ledger):
+        """What was killed between its first record and its first word is known to `remora list` alone."""
+        for directory in (self.world.repo / ".git/remora/runs").glob("*"):
+            if directory.name != ledger.run:
+                self.world.finish(Ledger(TASKS), ["resume", directory.name])
+                self.counts["untold"] += 1
+
+    def remove_agents_locks(self, ledger):
+        git_dir = self.world.repo / ".git"
+        for lock in git_dir.rglob("*.lock"):
+            if not lock.is_relative_to(git_dir / "remora") and ledger.run not in str(lock):
+                lock.unlink(missing_ok=True)
+                self.counts["locks"] += 1
+
     def check_nothing_left(self):
         git_dir = self.world.repo / ".git"
-        left = [str(p) for p in git_dir.rglob("*.lock")] + [str(p) for p in (git_dir / "remora/runs").glob("*")]
+        left = [str(p) for p in git_dir.rglob("*.lock")] + [str(p) for p in (git_dir / "remora/runs").rglob("*")]
         left += [str(p) for p in self.world.state.glob("remora/*/slots/*")]
         left += [f"process {p}" for p in processes.descendants(os.getpid()) if processes.running(p)]
         left += [name for name in self.refs() if name.startswith(("refs/remora/wip/", "refs/heads/remora-wip/"))]
@@ -152,7 +172,10 @@ class Soak:
                     subprocess.run(["git", "update-ref", "-d", name], cwd=self.world.repo, env=self.world.env, check=True)
             self.counts["dropped"] += 1
         if runs and self.counts["runs"] % 10 == 0:  # as a user's git does now and then
-            subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=self.world.repo, env=self.world.env, check=False, timeout=600)
+            done = subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=self.world.repo, env=self.world.env,
+                                  capture_output=True, text=True, timeout=600)
+            if done.returncode != 0:
+                raise Failure(f"git gc: {done.stderr}; fsck: {fsck(self.world.repo, env=self.world.env)}")
 
     def measure(self):
         alive = sum(processes.running(p) for p in processes.descendants(os.getpid()))
@@ -167,7 +190,7 @@ class Soak:
         c = self.counts
         return (f"soak: {(time.monotonic() - self.began) / 60:.1f} min, {c['runs']} runs, {c['lives']} lives "
                 f"({c['kill']} killed, {c['term']} ended, {c['pause']} paused, {c['agents']} with an agent and {c['shim']} with a shim killed), "
-                f"{c['checkpoints']} announced checkpoints, at most {self.most_processes} processes and {self.most_bytes >> 20} MB, "
+                f"{c['checkpoints']} announced checkpoints, {c['untold']} runs not told of, {c['locks']} locks of agents' gits, at most {self.most_processes} processes and {self.most_bytes >> 20} MB, "
                 f"{c['failures']} failures")
 
     def tell(self):
@@ -183,6 +206,7 @@ def main():
     parser.add_argument("--budget-seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json")
+    parser.add_argument("--keep", metavar="PREFIX", help="copy what a failure left to PREFIX-1, PREFIX-2, …")
     o = parser.parse_args()
     processes.ended_by_signals()
     processes.adopt_orphans()

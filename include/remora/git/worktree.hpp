@@ -35,9 +35,10 @@ result<worktree> open_worktree(const repository& repo, const std::filesystem::pa
 /// A worktree that remora made and has not removed, as its notes and git's books say.
 struct made_worktree {
   std::filesystem::path root;
-  std::filesystem::path git_dir;  ///< empty: git has no entry for it
-  std::string branch;  ///< that it was made for, `refs/heads/…`; empty: nothing says it any more
-  bool there = false;  ///< the directory is
+  std::filesystem::path git_dir{};  ///< empty: git has no entry for it
+  std::string branch{};  ///< that it was made for, `refs/heads/…`; empty: nothing says it any more
+  bool there = false;    ///< the directory is
+  bool half = false;     ///< `add_worktree` has begun it, and not come to its end
 };
 std::vector<made_worktree> made_worktrees(const repository& repo);
 /// The branch that the worktree at `root` was made for, `refs/heads/…`; empty: nothing says it.
@@ -61,6 +62,11 @@ result<void> check_worktree(const worktree& tree);
 /// whose it must be; a directory that was deleted may be another task's by now, and is left to it.
 result<void> remove_worktree(const repository& repo, const std::filesystem::path& root,
                              const std::string& branch = {});
+
+/// Removes one that is half made; false where somebody makes it, or has made it meanwhile. Nobody
+/// was lent it, so it holds nobody's work. A git that dies can leave the directory without an
+/// entry: then nothing but our note says whose it is. Errors: errno.
+result<bool> remove_half_made(const repository& repo, const std::filesystem::path& root);
 
 /// Removes git's entry of a worktree, `<common dir>/worktrees/<name>`, which no longer says where
 /// the worktree is: a power cut leaves such, and git refuses the branch that it names.

@@ -25,7 +25,8 @@ enum class run_trace {
 run_trace trace_of(const git::repository& repo, const run_id& run);
 
 struct leftover {
-  std::string kind;     ///< `run-directory`, `ref-lock`, `worktree-entry`, `object-files`, `branch`
+  std::string kind;  ///< `run-directory`, `ref-lock`, `worktree`, `worktree-entry`, `object-files`,
+                     ///< `branch`
   std::string subject;  ///< a run, a ref, a path
   std::string text;     ///< what it is, and why nobody needs it
   /// False: it is somebody's by now, and stays. Looks again, under the run's lock.
