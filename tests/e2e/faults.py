@@ -121,7 +121,8 @@ class Faults(Job):
         """A small file system that becomes read-only at an error, and what mounts it again."""
         image, disk = self.dir / "image", self.dir / "disk"
         disk.mkdir()
-        os.truncate(os.open(image, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC), 64 << 20)
+        with image.open("wb") as file:
+            file.truncate(64 << 20)
         mount = ["mount", "-o", "loop,errors=remount-ro", str(image), str(disk)]
         if subprocess.run(["mkfs.ext4", "-q", str(image)], capture_output=True).returncode != 0 or \
                 subprocess.run(mount, capture_output=True).returncode != 0:

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import processes
 from objects import Damaged, Objects, git, refs
-from orchestrator import Ledger, World, grown
+from orchestrator import Failure, Ledger, World, grown
 
 TASKS = ("steady", "packer")
 CHECKPOINTS = 5
@@ -39,10 +39,6 @@ REFUSED = 4
 INTERRUPTED = 3
 OUR_PACKS = "pack-72656d6f7261*"
 PATIENCE = 60  # seconds
-
-
-class Failure(Exception):
-    pass
 
 
 # --- what can be done to a file ---

@@ -9,9 +9,9 @@ import os
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import check
+import processes
 from scene import PATIENCE, wait_until
 
 # Exit statuses of remora.
@@ -418,12 +418,8 @@ class Takeover(Doctor):
     def run(self, scene, **how):
         if not scene.beside:
             scene.start("run", str(scene.plan_file), "--json")
-            wait_until(lambda: self.is_stopped(scene))
+            wait_until(lambda: processes.state_of(scene.beside.pid) == "T")
         return super().run(scene, **how)
-
-    @staticmethod
-    def is_stopped(scene):
-        return Path(f"/proc/{scene.beside.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
     def wake(self, scene):
         scene.beside.send_signal(signal.SIGCONT)
