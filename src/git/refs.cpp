@@ -31,22 +31,6 @@ milliseconds jitter() {
   return milliseconds(std::uniform_int_distribution<int>(2, 25)(random));
 }
 
-/// libgit2 unlinks its lock once, and does not look whether that worked. One that is still there
-/// after a second is that: no git needs so long.
-void remove_left_lock(const std::filesystem::path& lock) {
-  struct stat left{}, now{};
-  if (::lstat(lock.c_str(), &left) != 0) return;
-  const auto patient_until = steady_clock::now() + lock_patience;
-  const auto until = patient_until + lock_patience;
-  while (steady_clock::now() < until && ::lstat(lock.c_str(), &now) == 0) {
-    if (now.st_ino != left.st_ino || now.st_ctim.tv_sec != left.st_ctim.tv_sec ||
-        now.st_ctim.tv_nsec != left.st_ctim.tv_nsec)
-      return;
-    if (steady_clock::now() >= patient_until && ::unlink(lock.c_str()) == 0) return;
-    pause_for(jitter());
-  }
-}
-
 /// Calls `attempt` until it says something other than GIT_ELOCKED, for at most a second; each time
 /// only if `guard` allows it. `ref`: the file of what it changes.
 template <class Attempt>
@@ -59,7 +43,9 @@ result<int> while_locked(const std::function<result<void>()>& guard,
     std::error_code ignored;
     const bool was_free = !std::filesystem::exists(lock, ignored);
     const int code = attempt();
-    if (was_free) remove_left_lock(lock);  // libgit2 says GIT_ELOCKED for EACCES, too
+    // Libgit2 unlinks its lock once, and does not look whether that worked; and it says GIT_ELOCKED
+    // for EACCES, too.
+    if (was_free) (void)remove_left_lock(lock);
     if (code != GIT_ELOCKED || steady_clock::now() >= until) return code;
     pause_for(jitter());
   }
@@ -196,6 +182,23 @@ result<void> delete_packed(const repository& repo, const std::string& name, cons
 }
 
 }  // namespace
+
+result<bool> remove_left_lock(const std::filesystem::path& lock) {
+  struct stat left{}, now{};
+  if (::lstat(lock.c_str(), &left) != 0) return false;
+  const auto patient_until = steady_clock::now() + lock_patience;
+  const auto until = patient_until + lock_patience;
+  while (::lstat(lock.c_str(), &now) == 0) {
+    if (now.st_ino != left.st_ino || now.st_ctim.tv_sec != left.st_ctim.tv_sec ||
+        now.st_ctim.tv_nsec != left.st_ctim.tv_nsec)
+      return false;
+    if (steady_clock::now() >= patient_until && ::unlink(lock.c_str()) == 0) return true;
+    if (steady_clock::now() >= until)
+      return os_error(errno, fmt::format("cannot remove the stale {}", to_utf8(lock.string())));
+    pause_for(jitter());
+  }
+  return false;
+}
 
 result<std::optional<oid>> repository::read_ref(const std::string& name) const {
   oid target;

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <remora/core/plant.hpp>
 #include <remora/git/packs.hpp>
 #include <remora/run/retire.hpp>
@@ -16,19 +15,18 @@ namespace remora::run {
 namespace fs = std::filesystem;
 namespace {
 
-/// Whoever changes a ref without its run's lock (drop, prune, a rerun that succeeded, the user's
-/// git) holds the ref's for milliseconds.
-constexpr std::chrono::minutes longest_ref_change{1};
-
-/// The `.lock` files below the directories of our refs, relative to the common directory.
+/// The `.lock` files below the directories of our refs and of their logs, relative to the common
+/// directory.
 std::vector<fs::path> ref_locks(const fs::path& common_dir) {
   std::vector<fs::path> locks;
-  for (const char* top : {"refs/remora", "refs/heads/remora", "refs/heads/remora-wip"}) {
-    std::error_code ec;
-    fs::recursive_directory_iterator at(common_dir / top, ec);
-    for (; !ec && at != fs::recursive_directory_iterator(); at.increment(ec))
-      if (at->path().extension() == ".lock")
-        locks.push_back(at->path().lexically_relative(common_dir));
+  for (const char* above : {"", "logs"}) {
+    for (const char* top : {"refs/remora", "refs/heads/remora", "refs/heads/remora-wip"}) {
+      std::error_code ec;
+      fs::recursive_directory_iterator at(common_dir / above / top, ec);
+      for (; !ec && at != fs::recursive_directory_iterator(); at.increment(ec))
+        if (at->path().extension() == ".lock")
+          locks.push_back(at->path().lexically_relative(common_dir));
+    }
   }
   std::ranges::sort(locks);
   return locks;
@@ -41,18 +39,14 @@ result<bool> unlink_lock(const fs::path& lock) {
   return os_error(errno, "cannot remove the stale " + lock.string());
 }
 
-bool is_old(const fs::path& file) {
-  std::error_code ec;
-  const auto modified = fs::last_write_time(file, ec);
-  return !ec && modified + longest_ref_change < fs::file_time_type::clock::now();
-}
-
 /// Of a run that nobody works on; `lock` is relative.
 result<bool> remove_ref_lock(const git::repository& repo, const run_id& run, const fs::path& lock) {
   const fs::path path = repo.common_dir() / lock;
   const run_layout layout(repo.common_dir(), run);
   std::error_code ec;
-  if (!fs::exists(layout.root, ec)) return is_old(path) ? unlink_lock(path) : result<bool>(false);
+  // Whoever changes a ref without its run's lock (drop, prune, a rerun that succeeded, the user's
+  // git) holds the ref's for milliseconds.
+  if (!fs::exists(layout.root, ec)) return git::remove_left_lock(path);
   const auto ours = run_lock::take(layout);
   if (!ours || ours->is_younger(path) || !process::find_shims(run.str() + ".").empty())
     return false;
@@ -261,7 +255,7 @@ result<std::vector<std::string>> remove_ref_locks(const fs::path& common_dir, co
   for (const fs::path& lock : ref_locks(common_dir)) {
     if (run_named_in(lock) != run || ours.is_younger(common_dir / lock)) continue;
     // The task's own branch is the agent's as well, which may be ending still.
-    if (lock.string().starts_with("refs/heads/remora/")) {
+    if (lock.string().find("refs/heads/remora/") != std::string::npos) {
       if (!agents) agents = !process::find_shims(run.str() + ".").empty();
       if (*agents) continue;
     }

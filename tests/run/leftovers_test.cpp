@@ -6,6 +6,7 @@
 #include <remora/run/leftovers.hpp>
 #include <remora/run/run_record.hpp>
 #include <stop_token>
+#include <thread>
 
 #include "git/worktree_books.hpp"
 #include "repo.hpp"
@@ -91,7 +92,8 @@ BOOST_AUTO_TEST_CASE(G1_a_stale_ref_lock_is_reaped_where_nobody_works_on_its_run
   begin(true, true, false);
   std::vector<fs::path> locks;
   for (const std::string& ref : {checkpoint::wip_ref(id, task), checkpoint::wip_branch(id, task),
-                                 checkpoint::task_branch(id, task), checkpoint::run_ref(id)}) {
+                                 checkpoint::task_branch(id, task), checkpoint::run_ref(id),
+                                 "logs/" + checkpoint::task_branch(id, task)}) {
     locks.push_back(ref_lock(ref));
     make_old(locks.back());
   }
@@ -102,7 +104,7 @@ BOOST_AUTO_TEST_CASE(G1_a_stale_ref_lock_is_reaped_where_nobody_works_on_its_run
     BOOST_TEST(run::sweep_leftovers(*repo).empty());
     for (const fs::path& lock : locks) BOOST_TEST(fs::exists(lock));
   }
-  BOOST_TEST(run::sweep_leftovers(*repo).size() == 4u);
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == locks.size());
   for (const fs::path& lock : locks) BOOST_TEST(!fs::exists(lock), lock);
   BOOST_TEST(fs::exists(users));
   BOOST_TEST(run::sweep_leftovers(*repo).empty());
@@ -123,13 +125,24 @@ BOOST_AUTO_TEST_CASE(G1_a_lock_that_was_made_just_now_is_somebodys) {
   BOOST_TEST(!fs::exists(old));
 }
 
-BOOST_AUTO_TEST_CASE(G1_the_lock_of_a_run_without_a_directory_goes_when_it_is_old) {
+BOOST_AUTO_TEST_CASE(G1_the_lock_of_a_run_without_a_directory_goes_unless_somebody_holds_it) {
   begin(false, true, true);
   const fs::path lock = ref_lock(checkpoint::wip_ref(id, task));
-  BOOST_TEST(run::sweep_leftovers(*repo).empty());  // `drop` may hold it at this moment
-  make_old(lock);
-  BOOST_TEST(run::sweep_leftovers(*repo).size() == 1u);
+  {
+    // `drop` and the user's git take it, and give it back.
+    const std::jthread holders([&](const std::stop_token& over) {
+      const fs::path next = files.beside("next");
+      while (!over.stop_requested()) {
+        test::write_bytes(next, "");
+        fs::rename(next, lock);
+      }
+    });
+    BOOST_TEST(run::sweep_leftovers(*repo).empty());
+  }
+  const fs::path log = ref_lock("logs/" + checkpoint::task_branch(id, task));
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == 2u);
   BOOST_TEST(!fs::exists(lock));
+  BOOST_TEST(!fs::exists(log));
 }
 
 BOOST_AUTO_TEST_CASE(a_run_directory_goes_where_the_run_never_began_or_has_ended_and_else_stays) {

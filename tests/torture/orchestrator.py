@@ -123,6 +123,7 @@ class Life:
                 break  # cut off by its death
             event = json.loads(line)
             with self.changed:
+                self.heard = True
                 self.ledger.take(event)
                 if event["type"] == "checkpoint_saved":
                     self.saved[event["task"]] = self.saved.get(event["task"], 0) + 1
@@ -133,7 +134,7 @@ class Life:
             self.closed = True
             self.changed.notify_all()
 
-    closed = False
+    closed = heard = False
 
     def wait_for(self, condition, seconds=PATIENCE):
         """True once it holds, False if remora ended or the time was over before."""

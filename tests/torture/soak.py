@@ -104,7 +104,7 @@ class Soak:
         self.measure()
         self.happen(life, what)
         status = life.finish()
-        if what == "term" and status != INTERRUPTED and (ledger.run or status != -signal.SIGTERM):
+        if what == "term" and status != INTERRUPTED and (life.heard or status != -signal.SIGTERM):
             raise Failure(f"SIGTERM ends it with {status}, not with {INTERRUPTED}: {life.said()}")
         if self.random.random() < 0.5:
             processes.end_tree()  # else `resume` meets the shims and agents of this life

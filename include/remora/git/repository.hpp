@@ -62,6 +62,11 @@ struct ref_info {
   oid target;
 };
 
+/// Unlinks the `.lock` of a ref, or of its log, that stays as it is for a second: no git needs one
+/// so long. False: it went, or is another one. Waits at most two seconds. Errors: errno of the
+/// unlinking.
+result<bool> remove_left_lock(const std::filesystem::path& lock);
+
 struct repository_impl;
 
 class repository {
