@@ -3,6 +3,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 
+#include <chrono>
 #include <filesystem>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
@@ -119,11 +120,34 @@ void examine_disk(const fs::path& where, const char* what, findings& found) {
                      .remedy = "keep the repository on a file system that can sync"});
 }
 
+/// The user's own, which agents' gits take as well. Whether somebody lives that holds one, nothing
+/// says: an editor that `git commit` opened may be open for hours.
+void examine_git_locks(const git::repository& repo, findings& found) {
+  constexpr std::chrono::minutes longest_unremarkable{1};
+  for (const char* name :
+       {"index.lock", "HEAD.lock", "logs/HEAD.lock", "config.lock", "packed-refs.lock"}) {
+    const fs::path lock = repo.common_dir() / name;
+    std::error_code ec;
+    const auto modified = fs::last_write_time(lock, ec);
+    if (ec) continue;
+    const auto age =
+        std::chrono::floor<std::chrono::minutes>(fs::file_time_type::clock::now() - modified);
+    if (age < longest_unremarkable) continue;
+    found.push_back({.kind = "git-lock",
+                     .subject = name,
+                     .text = fmt::format("{} is {} minutes old: a git that was killed leaves such, "
+                                         "and those that need it fail",
+                                         to_utf8(lock.string()), age.count()),
+                     .remedy = "if no git works in this repository, remove it"});
+  }
+}
+
 }  // namespace
 
 void examine_machine(git::repository& repo, findings& found) {
   examine_git(repo, found);
   examine_alternates(repo, found);
+  examine_git_locks(repo, found);
   examine_disk(repo.common_dir(), "the repository", found);
   const auto slots = slots_path(repo, "");
   if (!slots)

@@ -8,10 +8,12 @@ started.
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -312,6 +314,18 @@ class Recovery(Job):
         self.assertEqual(len(kept), 1)
         self.assertEqual(self.git("show", f"{kept[0]}:precious.txt"), "work\n")
         self.assertEqual(self.findings(), [])
+
+    def test_G1_an_old_lock_of_the_users_git_is_told_and_left(self):
+        for name in ("index.lock", "packed-refs.lock"):
+            lock = self.repo / ".git" / name
+            lock.touch()
+            self.assertEqual(self.findings(), [], "git may be at work")
+            an_hour_ago = time.time() - 3600
+            os.utime(lock, (an_hour_ago, an_hour_ago))
+            found = self.doctor("--fix", status=1)
+            self.assertEqual([(f["kind"], f["subject"], f["fixable"]) for f in found if not f["note"]], [("git-lock", name, False)])
+            self.assertTrue(lock.exists())
+            lock.unlink()
 
     def test_nothing_is_wrong_with_a_fresh_repository_and_after_a_run(self):
         self.assertEqual(self.findings(), [])
