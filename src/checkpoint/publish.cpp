@@ -64,12 +64,8 @@ result<void> take_ref(git::repository& repo, const record& ours, const git::oid&
   for (int i = 0; i < tries; ++i) {
     const auto swapped = repo.swap_ref(ref, from, ours.commit);
     if (swapped) return {};
-    if (is_unreadable(repo, ref)) {
-      REMORA_CHECK(repo.delete_unreadable_ref(ref));
-    } else if (!swapped.error().is(errc::ref_moved)) {
-      return swapped.error();
-    }
-    REMORA_TRY(const auto holds, repo.read_ref(ref));
+    if (!swapped.error().is(errc::ref_moved) && !is_unreadable(repo, ref)) return swapped.error();
+    REMORA_TRY(const auto holds, repo.read_or_delete_ref(ref));
     if (holds == ours.commit) return {};
     how.was_missing = !holds;
     from = holds.value_or(git::oid());
@@ -112,9 +108,7 @@ bool is_ours(const git::repository& repo, const run_id& run, const task_id& task
 result<void> delete_branch(git::repository& repo, const run_id& run, const task_id& task,
                            const git::oid& files) {
   const std::string branch = wip_branch(run, task);
-  const auto read = repo.read_ref(branch);
-  if (!read && read.error().is(errc::corrupt)) return repo.delete_unreadable_ref(branch);
-  REMORA_TRY(const auto holds, read);
+  REMORA_TRY(const auto holds, repo.read_or_delete_ref(branch));
   if (!holds || !is_ours(repo, run, task, *holds, files)) return {};
   if (repo.head_ref() == branch) return checked_out(branch);
   return repo.delete_ref(branch, *holds);

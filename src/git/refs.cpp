@@ -268,13 +268,18 @@ result<void> repository::set_derived_ref(const std::string& name, const oid& to)
   return written;
 }
 
-result<void> repository::delete_unreadable_ref(const std::string& name) {
+result<std::optional<oid>> repository::read_or_delete_ref(const std::string& name, bool* deleted) {
+  auto read = read_ref(name);
+  const bool unreadable = !read && read.error().is(errc::corrupt);
+  if (deleted) *deleted = unreadable;
+  if (!unreadable) return read;
   REMORA_TRY(const unique_fd alone, lock_deletions(impl_->common_dir));
-  REMORA_TRY(const int deleted, while_locked(impl_->may_change_refs, impl_->common_dir / name, [&] {
+  REMORA_TRY(const int removed, while_locked(impl_->may_change_refs, impl_->common_dir / name, [&] {
                return git_reference_remove(raw(), name.c_str());
              }));
-  if (deleted != 0) return swap_failure(*this, deleted, name, oid());
-  return sync_ancestors(impl_->common_dir, name);
+  if (removed != 0) return swap_failure(*this, removed, name, oid());
+  REMORA_CHECK(sync_ancestors(impl_->common_dir, name));
+  return std::optional<oid>();
 }
 
 result<void> repository::delete_ref(const std::string& name, const oid& from) {

@@ -84,14 +84,6 @@ result<git::oid> result_commit(git_worker* worker, const result_request& r, cons
   return worker->objects.commit(f.tree.tree, parents, repo.user_signature(), message);
 }
 
-/// The branch's value; one that is no id goes, since an agent's git need not sync.
-result<std::optional<git::oid>> read_tip(git::repository& repo, const std::string& branch) {
-  auto tip = repo.read_ref(branch);
-  if (tip || !tip.error().is(errc::corrupt)) return tip;
-  REMORA_CHECK(repo.delete_unreadable_ref(branch));
-  return std::optional<git::oid>();
-}
-
 void add_remark(std::string& to, const std::string& text) {
   to += (to.empty() ? "" : "; ") + text;
 }
@@ -132,7 +124,7 @@ result<result_made> publish_result(git_worker* worker, result_request r) {
   made.whole = again ? r.published_whole : final->whole;
   made.commit = r.published;
   if (!again) {
-    REMORA_TRY(const std::optional<git::oid> tip, read_tip(repo, r.branch));
+    REMORA_TRY(const std::optional<git::oid> tip, repo.read_or_delete_ref(r.branch));
     made.remark = final->remark;
     REMORA_TRY(made.commit, result_commit(worker, r, *final, tip));
     REMORA_CHECK(move_branch(worker, r, made.commit, tip, made.remark));

@@ -15,9 +15,7 @@ namespace json = boost::json;
 namespace {
 
 result<void> delete_ref(git::repository& repo, const std::string& name) {
-  const auto read = repo.read_ref(name);
-  if (!read && read.error().is(errc::corrupt)) return repo.delete_unreadable_ref(name);
-  REMORA_TRY(const auto target, read);
+  REMORA_TRY(const auto target, repo.read_or_delete_ref(name));
   if (!target) return {};
   return repo.delete_ref(name, *target);
 }

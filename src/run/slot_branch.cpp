@@ -40,6 +40,13 @@ bool is_whole(const git::repository& repo, const git::oid& base, const git::oid&
   return repo.exists(tip) && repo.commits_between(base, tip, all).has_value();
 }
 
+/// The commit that the checkpoint was on; without one the base.
+result<git::oid> known_head(const git::repository& repo, const slot_request& r) {
+  if (!r.record) return r.base;
+  REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, *r.record));
+  return record.head.commit.is_zero() ? r.base : record.head.commit;
+}
+
 /// Git's directories of the worktrees that have the task's branch, or were made for it: a restore
 /// may have detached HEAD.
 std::vector<fs::path> entries_of(const git::repository& repo, const std::string& branch) {
@@ -75,25 +82,18 @@ bool is_slot_of(const git::repository& repo, const fs::path& root, const std::st
 
 result<std::string> mend_branch(git::repository& repo, const checkpoint::store& store,
                                 const slot_request& r) {
-  auto read = repo.read_ref(r.branch);
-  std::string held = read && *read ? (*read)->hex() + ", which is damaged" : "no commit any more";
-  if (!read && !read.error().is(errc::corrupt)) return read.error();
-  if (!read) REMORA_CHECK(repo.delete_unreadable_ref(r.branch));
-  const git::oid tip = read ? read->value_or(git::oid()) : git::oid();
-  if (!tip.is_zero()) {
-    REMORA_TRY(const bool sound, store.is_sound(tip, r.base));
+  REMORA_TRY(const std::optional<git::oid> tip, repo.read_or_delete_ref(r.branch));
+  if (tip) {
+    REMORA_TRY(const bool sound, store.is_sound(*tip, r.base));
     if (sound) return std::string();
   }
-  git::oid known = r.base;
-  if (r.record) {
-    REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, *r.record));
-    REMORA_TRY(const bool sound, store.is_sound(record.head.commit, r.base));
-    if (sound) known = record.head.commit;
-  }
-  REMORA_CHECK(repo.swap_ref(r.branch, tip, known));
+  REMORA_TRY(git::oid known, known_head(repo, r));
+  REMORA_TRY(const bool sound, store.is_sound(known, r.base));
+  if (!sound) known = r.base;
+  REMORA_CHECK(repo.swap_ref(r.branch, tip.value_or(git::oid()), known));
   return fmt::format(
       "{} held {}: it is at {} again, and the files of the worktree are as they were", r.branch,
-      held, known.hex());
+      tip ? tip->hex() + ", which is damaged" : "no commit any more", known.hex());
 }
 
 result<std::string> free_branch(git::repository& repo, const slot_request& r) {
@@ -103,28 +103,20 @@ result<std::string> free_branch(git::repository& repo, const slot_request& r) {
                 fmt::format("{} is checked out in your repository: 'git switch --detach' lets the "
                             "task go on",
                             r.branch));
-  std::string remark;
-  auto read = repo.read_ref(r.branch);
-  if (!read && read.error().is(errc::corrupt)) {  // an agent's git need not sync
-    REMORA_CHECK(repo.delete_unreadable_ref(r.branch));
-    remark = fmt::format("{} held no commit any more: it is made anew", r.branch);
-    read = std::optional<git::oid>();
-  }
-  REMORA_TRY(const std::optional<git::oid> tip, std::move(read));
+  bool unreadable = false;
+  REMORA_TRY(const std::optional<git::oid> tip, repo.read_or_delete_ref(r.branch, &unreadable));
   for (const fs::path& entry : entries_of(repo, r.branch))
     REMORA_CHECK(take_from(repo, r, entry, tip));
-  if (!tip) return remark;
+  if (unreadable) return fmt::format("{} held no commit any more: it is made anew", r.branch);
+  if (!tip) return std::string();
+  std::string remark;
   if (!is_whole(repo, r.base, *tip)) {
     remark = fmt::format("the commit {} of {} is damaged: it goes on from the last checkpoint",
                          tip->hex(), r.branch);
     REMORA_CHECK(repo.swap_ref(r.branch, *tip, r.base));
     return remark;
   }
-  git::oid known = r.base;
-  if (r.record) {
-    REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, *r.record));
-    if (!record.head.commit.is_zero()) known = record.head.commit;
-  }
+  REMORA_TRY(const git::oid known, known_head(repo, r));
   REMORA_TRY(const bool kept, repo.is_ancestor(*tip, known));
   if (!kept) {
     REMORA_TRY(const std::string name, keep_aside(repo, r.aside, *tip));

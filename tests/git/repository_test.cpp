@@ -383,15 +383,21 @@ BOOST_AUTO_TEST_CASE(a_derived_ref_respects_locks_and_names_in_the_way) {
     BOOST_TEST(repo.set_derived_ref(clashing, one).error().is(errc::repository), clashing);
 }
 
-BOOST_AUTO_TEST_CASE(F1_a_ref_of_no_bytes_can_be_deleted) {
+BOOST_AUTO_TEST_CASE(F1_a_ref_of_no_bytes_is_deleted_and_none) {
   const test_repo files;
-  files.commit("one");
+  const oid one = files.commit("one");
   files.git("branch x");
   files.git("pack-refs --all");
-  write_bytes(files.path() / ".git/refs/heads/x", "");
   repository repo = open(files.path());
-  BOOST_REQUIRE(repo.delete_unreadable_ref("refs/heads/x").has_value());
+  bool deleted = true;
+  BOOST_TEST((repo.read_or_delete_ref("refs/heads/x", &deleted).value() == one));
+  BOOST_TEST(!deleted);
+  write_bytes(files.path() / ".git/refs/heads/x", "");
+  BOOST_TEST(!repo.read_or_delete_ref("refs/heads/x", &deleted).value().has_value());
+  BOOST_TEST(deleted);
   BOOST_TEST(!repo.read_ref("refs/heads/x").value().has_value());
+  BOOST_TEST(!repo.read_or_delete_ref("refs/heads/x", &deleted).value().has_value());
+  BOOST_TEST(!deleted);
 }
 
 BOOST_AUTO_TEST_CASE(G18_a_repository_of_another_user_is_explained,

@@ -125,8 +125,9 @@ class repository {
   /// libgit2 a branch costs four) and no reflog; after a power cut it may be what it was, or
   /// unreadable. Errors: errc::repository (a name clash, a lock), errno.
   result<void> set_derived_ref(const std::string& name, const oid& to);
-  /// Deletes a ref of which `read_ref` says that it is corrupt.
-  result<void> delete_unreadable_ref(const std::string& name);
+  /// As `read_ref`, but a corrupt one is deleted, and so is none: a git that need not sync leaves
+  /// such in a power cut, and nothing else can change them. `deleted`: whether it was.
+  result<std::optional<oid>> read_or_delete_ref(const std::string& name, bool* deleted = nullptr);
   /// Deletes `name` if it is `from`. Absent already: success. Errors: as `swap_ref`.
   result<void> delete_ref(const std::string& name, const oid& from);
   /// From now on every try to change a ref asks first; its error is then that of the change.
