@@ -1,6 +1,7 @@
 // Moving and deleting the refs of a checkpoint.
 #include <fmt/format.h>
 
+#include <remora/checkpoint/foreign.hpp>
 #include <remora/checkpoint/store.hpp>
 
 #include "checkpoint/complete.hpp"
@@ -12,19 +13,6 @@ namespace {
 /// each got through within twenty tries when it was measured; who waits for a lock waits a random
 /// time.
 constexpr int tries = 64;
-
-/// Names `value` so that it stays, though a ref of ours no longer does.
-result<std::string> set_aside(git::repository& repo, const run_id& run, const task_id& task,
-                              const git::oid& value) {
-  std::string name =
-      fmt::format("refs/remora/foreign/{}/{}/{}", run.str(), task.str(), value.hex().substr(0, 12));
-  if (auto set = repo.swap_ref(name, git::oid(), value); !set) {
-    if (!set.error().is(errc::ref_moved)) return set.error();
-    REMORA_TRY(const auto holds, repo.read_ref(name));
-    if (holds != value) return set.error();
-  }
-  return name;
-}
 
 /// What of `value` may have a name: all of it; or of a damaged record's its files; or nothing. A
 /// ref to what is damaged makes the user's `git gc` fail.
@@ -45,7 +33,7 @@ result<void> keep_foreign(git::repository& repo, const record& ours, const git::
   REMORA_TRY(const auto part, sound_part(repo, value, ours.base));
   if (part != value) how.damaged = value;
   if (part) {
-    REMORA_TRY(how.kept, set_aside(repo, ours.run, ours.task, *part));
+    REMORA_TRY(how.kept, keep_aside(repo, foreign_refs(ours.run, ours.task), *part));
   }
   return {};
 }

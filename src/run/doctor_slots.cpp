@@ -1,12 +1,12 @@
 // Worktrees whose run is not here any more: what they hold is saved before they go.
 #include <fmt/format.h>
 
+#include <remora/checkpoint/foreign.hpp>
 #include <remora/core/text.hpp>
 #include <remora/git/snapshot.hpp>
 #include <remora/run/leftovers.hpp>
 
 #include "run/doctor_parts.hpp"
-#include "run/slot_branch.hpp"
 
 namespace remora::run {
 namespace {
@@ -43,7 +43,7 @@ result<std::string> keep_files(git::repository& repo, const std::string& branch,
                             fmt::format("remora: what the worktree of {} held\n", branch)));
   REMORA_CHECK(objects.barrier());
   const std::string below = branch.substr(std::string_view("refs/heads/remora/").size());
-  return keep_aside(repo, fmt::format("refs/remora/foreign/{}/", below), kept);
+  return checkpoint::keep_aside(repo, fmt::format("refs/remora/foreign/{}/", below), kept);
 }
 
 result<std::string> save_and_remove(git::repository& repo, const std::filesystem::path& root,

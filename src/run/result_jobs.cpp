@@ -1,11 +1,11 @@
 // The result of a task, made of its final checkpoint.
 #include <fmt/format.h>
 
+#include <remora/checkpoint/foreign.hpp>
 #include <remora/core/text.hpp>
 #include <remora/run/git_jobs.hpp>
 
 #include "run/read_mended.hpp"
-#include "run/slot_branch.hpp"
 
 namespace remora::run {
 namespace {
@@ -99,7 +99,7 @@ result<void> move_branch(git_worker* worker, const result_request& r, const git:
     REMORA_TRY(const bool sound, store.is_sound(*tip, r.base));
     REMORA_TRY(const bool kept, sound ? repo.is_ancestor(*tip, to) : result<bool>(true));
     if (!kept) {
-      REMORA_TRY(const std::string name, keep_aside(repo, r.aside, *tip));
+      REMORA_TRY(const std::string name, checkpoint::keep_aside(repo, r.aside, *tip));
       add_remark(remark,
                  fmt::format("{} held commits that are not in the result; they are kept at {}",
                              r.branch, name));

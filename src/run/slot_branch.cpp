@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <remora/checkpoint/foreign.hpp>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
 #include <set>
@@ -63,14 +64,6 @@ std::vector<fs::path> entries_of(const git::repository& repo, const std::string&
 
 }  // namespace
 
-result<std::string> keep_aside(git::repository& repo, const std::string& prefix,
-                               const git::oid& commit) {
-  std::string name = prefix + commit.hex().substr(0, 12);
-  REMORA_TRY(const auto there, repo.read_ref(name));
-  if (!there) REMORA_CHECK(repo.swap_ref(name, git::oid(), commit));
-  return name;
-}
-
 bool is_slot_of(const git::repository& repo, const fs::path& root, const std::string& branch) {
   std::error_code ec;
   // In this order: git says whose a worktree is before it puts anything there. Until then the
@@ -119,7 +112,7 @@ result<std::string> free_branch(git::repository& repo, const slot_request& r) {
   REMORA_TRY(const git::oid known, known_head(repo, r));
   REMORA_TRY(const bool kept, repo.is_ancestor(*tip, known));
   if (!kept) {
-    REMORA_TRY(const std::string name, keep_aside(repo, r.aside, *tip));
+    REMORA_TRY(const std::string name, checkpoint::keep_aside(repo, r.aside, *tip));
     remark =
         fmt::format("{} held commits that no checkpoint has; they are kept at {}", r.branch, name);
   }

@@ -20,8 +20,4 @@ bool is_slot_of(const git::repository& repo, const std::filesystem::path& root,
 result<std::string> mend_branch(git::repository& repo, const checkpoint::store& store,
                                 const slot_request& r);
 
-/// Names `commit` so that it stays, `<prefix><12 digits>`, and returns that name.
-result<std::string> keep_aside(git::repository& repo, const std::string& prefix,
-                               const git::oid& commit);
-
 }  // namespace remora::run

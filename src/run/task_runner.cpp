@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 #include <exception>
+#include <remora/checkpoint/foreign.hpp>
 
 namespace remora::run {
 namespace asio = boost::asio;
@@ -199,7 +200,7 @@ std::string task_runner::branch() const {
 }
 
 std::string task_runner::aside() const {
-  return fmt::format("refs/remora/foreign/{}/{}/", run_.id.str(), task_.id.str());
+  return checkpoint::foreign_refs(run_.id, task_.id);
 }
 
 }  // namespace remora::run

@@ -1,4 +1,6 @@
 // The ref is the truth: who may move it, and what a crash between any two steps leaves.
+#include <remora/checkpoint/foreign.hpp>
+
 #include "fixture.hpp"
 
 using namespace remora;
@@ -197,6 +199,16 @@ BOOST_AUTO_TEST_CASE(X1_a_crash_before_the_swap_is_made_good) {
   BOOST_TEST(next.store.recover(run, task, p.what.commit, p.old).value());
   BOOST_TEST(ref(wip) == p.what.commit.hex());
   BOOST_TEST(ref(branch) == p.what.files.hex());
+}
+
+BOOST_AUTO_TEST_CASE(C18_what_is_kept_aside_has_its_own_name_or_it_is_an_error) {
+  const git::oid foreign = foreign_commit();
+  const std::string below = checkpoint::foreign_refs(run, task);
+  for (int i = 0; i < 2; ++i)
+    BOOST_TEST(checkpoint::keep_aside(*repo, below, foreign).value() == aside(foreign));
+  set_ref(aside(foreign), base.hex());
+  BOOST_TEST(checkpoint::keep_aside(*repo, below, foreign).error().is(errc::ref_moved));
+  BOOST_TEST(ref(aside(foreign)) == base.hex());
 }
 
 BOOST_AUTO_TEST_CASE(X1_a_crash_before_the_first_swap_is_made_good) {

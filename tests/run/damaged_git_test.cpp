@@ -1,4 +1,5 @@
 // G13: what a task goes on from, and its result, where git has lost something.
+#include <remora/checkpoint/foreign.hpp>
 #include <remora/git/worktree.hpp>
 #include <remora/run/git_jobs.hpp>
 
@@ -36,7 +37,7 @@ struct world : test::fixture {
             .record = r.commit,
             .base = base,
             .branch = task_branch,
-            .aside = "refs/remora/foreign/" + run.str() + "/" + task.str() + "/",
+            .aside = checkpoint::foreign_refs(run, task),
             .rules = {},
             .published = {},
             .published_whole = true};
