@@ -249,9 +249,10 @@ std::vector<made_worktree> made_worktrees(const repository& repo) {
   return found;
 }
 
-std::string worktree_branch(const repository& repo, const fs::path& root) {
+bool is_made_for_another(const repository& repo, const fs::path& root, const std::string& branch) {
   const auto entry = find_entry(repo.common_dir(), root);
-  return entry ? made_for(*entry) : std::string();
+  const std::string owner = entry ? made_for(*entry) : std::string();
+  return !owner.empty() && owner != branch;
 }
 
 result<std::optional<fs::path>> reclaim_worktree(const repository& repo, const std::string& branch,
@@ -279,8 +280,7 @@ result<void> remove_worktree(const repository& repo, const fs::path& where,
   const fs::path& common_dir = repo.common_dir();
   const fs::path root = real_root(where);
   REMORA_TRY(const unique_fd lock, lock_worktrees(common_dir, {}));
-  const std::string owner = worktree_branch(repo, root);
-  if (!branch.empty() && !owner.empty() && owner != branch) return {};
+  if (!branch.empty() && is_made_for_another(repo, root, branch)) return {};
   std::error_code ec;
   const bool there = fs::symlink_status(root, ec).type() != fs::file_type::not_found;
   if (!was_made(common_dir, root)) {

@@ -68,9 +68,8 @@ bool is_slot_of(const git::repository& repo, const fs::path& root, const std::st
   std::error_code ec;
   // In this order: git says whose a worktree is before it puts anything there. Until then the
   // directory is reserved, and what git says is of one that was there before.
-  if (!fs::exists(root, ec) || fs::is_empty(root, ec)) return false;
-  const std::string made_for = git::worktree_branch(repo, root);
-  return made_for.empty() || made_for == branch;
+  return fs::exists(root, ec) && !fs::is_empty(root, ec) &&
+         !git::is_made_for_another(repo, root, branch);
 }
 
 result<std::string> mend_branch(git::repository& repo, const checkpoint::store& store,

@@ -5,17 +5,17 @@
 namespace remora::run {
 namespace {
 
-/// A slot in which an agent was is gone on in; another one is no use. After a restart of the
-/// machine it is not: agents do not sync what they write, and a power cut leaves such files empty.
+/// A slot in which no agent was is no use. One of which nothing is needed any more is freed as if
+/// it were gone on in.
 void take_slot(const task_fold& fold, bool slot_there, std::string_view boot, recovered_task& r) {
   task_start& start = r.start;
   if (fold.slot.empty()) return;
   const bool needed = !start.result_is_due && start.published.is_zero();
   const bool restarted = needed && fold.slot_boot != boot;
-  if (fold.quarantined || (fold.slot_used && slot_there && restarted))
-    start.abandoned = fold.slot;
-  else if (fold.slot_used && slot_there)
+  if (can_go_on_in_slot(fold, slot_there, needed ? boot : fold.slot_boot))
     start.slot = fold.slot;
+  else if (fold.quarantined || (fold.slot_used && slot_there))
+    start.abandoned = fold.slot;
   else
     start.discard = fold.slot;
   if (restarted && !start.abandoned.empty())
@@ -26,6 +26,10 @@ void take_slot(const task_fold& fold, bool slot_there, std::string_view boot, re
 }
 
 }  // namespace
+
+bool can_go_on_in_slot(const task_fold& fold, bool slot_there, std::string_view boot) {
+  return fold.slot_used && slot_there && !fold.quarantined && fold.slot_boot == boot;
+}
 
 void take_fold(const task_fold& fold, bool slot_there, std::string_view boot, recovered_task& r) {
   task_start& start = r.start;

@@ -58,4 +58,18 @@ BOOST_AUTO_TEST_CASE(a_slot_in_which_no_agent_was_is_made_anew) {
   BOOST_TEST(r.start.discard == "/slots/1");
 }
 
+BOOST_AUTO_TEST_CASE(a_worktree_that_was_left_to_its_agents_is_not_gone_on_in) {
+  run::task_fold fold = task_with_an_agent_in_its_slot();
+  fold.quarantined = true;
+  run::recovered_task r;
+  run::take_fold(fold, true, "boot 1", r);
+  BOOST_TEST(r.start.slot.empty());
+  BOOST_TEST(r.start.abandoned == "/slots/1");
+  BOOST_TEST(!run::can_go_on_in_slot(fold, true, "boot 1"));
+  fold.quarantined = false;
+  BOOST_TEST(run::can_go_on_in_slot(fold, true, "boot 1"));
+  BOOST_TEST(!run::can_go_on_in_slot(fold, true, "boot 2"));
+  BOOST_TEST(!run::can_go_on_in_slot(fold, false, "boot 1"));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -41,9 +41,10 @@ struct made_worktree {
   bool half = false;     ///< `add_worktree` has begun it, and not come to its end
 };
 std::vector<made_worktree> made_worktrees(const repository& repo);
-/// The branch that the worktree at `root` was made for, `refs/heads/…`; empty: nothing says it.
-/// Touches no object and no ref; thread: any.
-std::string worktree_branch(const repository& repo, const std::filesystem::path& root);
+/// Whether git's books say that the worktree at `root` was made for another branch than `branch`,
+/// `refs/heads/…`. Touches no object and no ref; thread: any.
+bool is_made_for_another(const repository& repo, const std::filesystem::path& root,
+                         const std::string& branch);
 /// Whether it is one of them: another clone of the repository has others.
 bool is_made_worktree(const repository& repo, const std::filesystem::path& root);
 

@@ -33,9 +33,13 @@ struct recovered_task {
   std::vector<std::string> remarks;
 };
 
+/// Whether a life can go on in the slot of the last one: an agent was in it, and it is there.
+/// After a restart of the machine none can: agents do not sync what they write, and a power cut
+/// leaves such files empty. `boot`: this machine's now. Pure.
+bool can_go_on_in_slot(const task_fold& fold, bool slot_there, std::string_view boot);
+
 /// Completes what the refs told of a task (`recovered_task` of the store) with what its fold says:
-/// slot, lives, the orphan. `slot_there`: the slot's directory exists. `boot`: this machine's now.
-/// Pure.
+/// slot, lives, the orphan. `slot_there`: the slot's directory exists. `boot`: as above. Pure.
 void take_fold(const task_fold& fold, bool slot_there, std::string_view boot, recovered_task& r);
 
 }  // namespace remora::run
