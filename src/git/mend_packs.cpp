@@ -118,9 +118,13 @@ result<bool> copy_indexed(int pack, std::uint64_t size, const std::vector<packed
   return all;
 }
 
+fs::path damaged_directory(const fs::path& common_dir) {
+  return common_dir / "remora" / "damaged";
+}
+
 /// Index first: from then on nobody looks into the pack.
 result<fs::path> set_aside(const fs::path& common_dir, const std::string& stem) {
-  const fs::path from = common_dir / "objects" / "pack", to = common_dir / "remora" / "damaged";
+  const fs::path from = common_dir / "objects" / "pack", to = damaged_directory(common_dir);
   REMORA_CHECK(make_directories(to, 0700));
   for (const char* ending : {".idx", ".pack"})
     if (::rename(pack_path(from, stem, ending).c_str(), pack_path(to, stem, ending).c_str()) != 0 &&
@@ -187,6 +191,20 @@ result<std::vector<std::string>> mend_packs(repository& repo) {
   }
   REMORA_CHECK(open_objects_again(repo.inside()));
   return done;
+}
+
+std::vector<damaged_pack> damaged_packs(const repository& repo) {
+  const fs::path directory = damaged_directory(repo.common_dir());
+  std::vector<damaged_pack> found;
+  for (const our_files& files : list_our_packs(directory)) {
+    damaged_pack& one = found.emplace_back(pack_path(directory, files.stem, ".pack"), 0);
+    for (const char* ending : {".pack", ".idx"}) {
+      std::error_code gone;
+      const std::uintmax_t bytes = fs::file_size(pack_path(directory, files.stem, ending), gone);
+      if (!gone) one.bytes += bytes;
+    }
+  }
+  return found;
 }
 
 }  // namespace remora::git

@@ -9,6 +9,7 @@
 #include <remora/core/text.hpp>
 #include <remora/core/units.hpp>
 #include <remora/git/command.hpp>
+#include <remora/git/packs.hpp>
 #include <remora/process/host.hpp>
 
 #include "run/doctor_parts.hpp"
@@ -71,6 +72,22 @@ void examine_alternates(const git::repository& repo, findings& found) {
                            "repository whole by itself"
                          : "bring that directory back, or fetch from another clone",
          .note = there});
+  }
+}
+
+void examine_damaged_packs(const git::repository& repo, findings& found) {
+  for (const git::damaged_pack& p : git::damaged_packs(repo)) {
+    const std::string path = to_utf8(p.pack.string());
+    found.push_back(
+        {.kind = "damaged-pack",
+         .subject = path,
+         .text = fmt::format("a pack of remora's that was damaged, {} KiB with its index: what "
+                             "could be read of it is in another pack, and nobody reads this one",
+                             (p.bytes + 1023) >> 10),
+         .remedy = fmt::format("--fix leaves it. Once nothing is missed any more, remove it: rm "
+                               "-f '{}' '{}'",
+                               path, to_utf8(fs::path(p.pack).replace_extension(".idx").string())),
+         .note = true});
   }
 }
 
@@ -148,6 +165,7 @@ void examine_machine(git::repository& repo, findings& found) {
   examine_git(repo, found);
   examine_alternates(repo, found);
   examine_git_locks(repo, found);
+  examine_damaged_packs(repo, found);
   examine_disk(repo.common_dir(), "the repository", found);
   const auto slots = slots_path(repo, "");
   if (!slots)

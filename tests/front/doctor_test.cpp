@@ -75,6 +75,29 @@ BOOST_AUTO_TEST_CASE(G17_what_is_kept_of_others_is_a_note) {
   BOOST_TEST(holds(w({"doctor"}).out, "note refs/remora/foreign/"));
 }
 
+BOOST_AUTO_TEST_CASE(G13_a_pack_that_was_set_aside_is_a_note_until_somebody_removes_it) {
+  const world w;
+  const std::string path =
+      (w.repo.path() / ".git/remora/damaged/pack-72656d6f72610123456789abcdef0123456789ab")
+          .string();
+  test::write_bytes(path + ".pack", std::string(3000, 'x'));
+  test::write_bytes(path + ".idx", std::string(1000, 'x'));
+  const answer told = w({"doctor", "--fix", "--json"});
+  BOOST_TEST(told.status == 0);
+  const json::object note = told.objects().at(0);
+  BOOST_TEST(std::string_view(note.at("kind").as_string()) == "damaged-pack");
+  BOOST_TEST(holds(std::string_view(note.at("subject").as_string()), path + ".pack"));
+  BOOST_TEST(holds(std::string_view(note.at("text").as_string()), "4 KiB"));
+  BOOST_TEST(!note.at("fixable").as_bool());
+  const std::string remedy(note.at("remedy").as_string());
+  BOOST_REQUIRE(holds(remedy, "rm -f '"));
+  BOOST_TEST(fs::exists(path + ".pack"));
+  BOOST_TEST(test::shell(w.repo.path(), remedy.substr(remedy.find("rm -f"))).status == 0);
+  BOOST_TEST(!fs::exists(path + ".pack"));
+  BOOST_TEST(!fs::exists(path + ".idx"));
+  BOOST_TEST(!holds(w({"doctor"}).out, "damaged"));
+}
+
 BOOST_AUTO_TEST_CASE(without_a_repository_doctor_says_so) {
   const test::temp_dir nowhere;
   const answer told = remora({"-C", nowhere.path().string(), "doctor"});

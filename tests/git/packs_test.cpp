@@ -184,7 +184,11 @@ BOOST_AUTO_TEST_CASE(
   BOOST_TEST(done[0].find("2 of 3 of its objects") != std::string::npos, done[0]);
   BOOST_TEST(!repo().exists(blob));
   BOOST_TEST(!fs::exists(packs / (victim + ".pack")));
-  BOOST_TEST(fs::exists(files.path() / ".git/remora/damaged" / (victim + ".pack")));
+  const auto kept = damaged_packs(repo());
+  BOOST_REQUIRE(kept.size() == 1u);
+  BOOST_TEST(kept[0].pack == files.path() / ".git/remora/damaged" / (victim + ".pack"));
+  const fs::path index = fs::path(kept[0].pack).replace_extension(".idx");
+  BOOST_TEST(kept[0].bytes == fs::file_size(kept[0].pack) + fs::file_size(index));
   BOOST_TEST(names(".keep").size() == 3u);
   BOOST_TEST(files.git("rev-list --count " + tip.hex()) == "3");
   BOOST_TEST(mend_packs(repo()).value().empty());

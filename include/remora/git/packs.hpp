@@ -34,6 +34,13 @@ result<void> release_kept_packs(const repository& repo, const std::function<bool
 /// sentence a pack. Cost: reads all our packs. Errors: errno.
 result<std::vector<std::string>> mend_packs(repository& repo);
 
+/// A pack that it set aside. Nobody reads it any more.
+struct damaged_pack {
+  std::filesystem::path pack;  ///< its index, if there was one, is beside it
+  std::uint64_t bytes = 0;     ///< of both
+};
+std::vector<damaged_pack> damaged_packs(const repository& repo);
+
 /// What writers left that are no more: packs in the making, and those of which not all names were
 /// made; their names below `objects`. What a live one has in the making is none of it.
 std::vector<std::string> find_object_files(const repository& repo);
