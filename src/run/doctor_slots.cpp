@@ -1,6 +1,8 @@
-// Worktrees whose run is not here any more: what they hold is saved before they go.
+// Worktrees whose run is not here any more: what they hold is saved before they go; those of which
+// nobody knows whose they are.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <remora/checkpoint/foreign.hpp>
 #include <remora/core/text.hpp>
 #include <remora/git/snapshot.hpp>
@@ -9,6 +11,7 @@
 #include "run/doctor_parts.hpp"
 
 namespace remora::run {
+namespace fs = std::filesystem;
 namespace {
 
 /// The files as they are, on HEAD, under a ref that stays; what HEAD alone held stays with them.
@@ -46,7 +49,7 @@ result<std::string> keep_files(git::repository& repo, const std::string& branch,
   return checkpoint::keep_aside(repo, fmt::format("refs/remora/foreign/{}/", below), kept);
 }
 
-result<std::string> save_and_remove(git::repository& repo, const std::filesystem::path& root,
+result<std::string> save_and_remove(git::repository& repo, const fs::path& root,
                                     const std::string& branch, const run_id& run) {
   if (trace_of(repo, run) != run_trace::unknown) return std::string();
   if (!process::find_shims(run.str() + ".").empty())
@@ -59,10 +62,38 @@ result<std::string> save_and_remove(git::repository& repo, const std::filesystem
   return fmt::format("saved {} as {}, and removed it", root.string(), kept);
 }
 
+/// A run that goes on tells of its worktrees itself.
+bool is_slot_of_a_run(const git::repository& repo, const fs::path& root) {
+  return std::ranges::any_of(local_runs(repo), [&](const run_id& run) {
+    const auto fold = fold_of(repo, run);
+    return fold && std::ranges::any_of(fold->tasks, [&](const auto& task) {
+             return same_place(task.second.slot, root);
+           });
+  });
+}
+
+/// Nothing says any more which task it was made for.
+void examine_lost_worktree(const git::repository& repo, const git::made_worktree& tree,
+                           findings& found) {
+  std::error_code ec;
+  if (!tree.git_dir.empty() || tree.half || fs::is_empty(tree.root, ec) || ec ||
+      is_slot_of_a_run(repo, tree.root))
+    return;
+  const std::string root = to_utf8(tree.root.string());
+  found.push_back(
+      {.kind = "worktree-lost",
+       .subject = root,
+       .text = "git no longer knows this worktree, as after a power cut: its files are there, but "
+               "nothing says whose they were",
+       .remedy = fmt::format("copy what is needed of it, then remove it: rm -rf '{}'", root),
+       .note = true});
+}
+
 }  // namespace
 
 void examine_worktrees(git::repository& repo, findings& found) {
   for (const git::made_worktree& tree : git::made_worktrees(repo)) {
+    if (tree.there) examine_lost_worktree(repo, tree, found);
     const auto run = run_named_in(tree.branch);
     if (!tree.there || !run || trace_of(repo, *run) != run_trace::unknown) continue;
     finding f{.kind = "worktree-without-run",

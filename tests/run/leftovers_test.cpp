@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 #include <boost/test/unit_test.hpp>
+#include <remora/run/doctor.hpp>
 #include <remora/run/leftovers.hpp>
 #include <remora/run/run_record.hpp>
 #include <stop_token>
@@ -302,6 +303,25 @@ BOOST_AUTO_TEST_CASE(G11_a_branch_without_a_run_is_told_of_only_when_merged_and_
   BOOST_REQUIRE(found.size() == 1u);
   BOOST_TEST(found.front().remove(*repo).value());
   BOOST_TEST(!repo->read_ref(branch)->has_value());
+}
+
+BOOST_AUTO_TEST_CASE(F1_a_worktree_whose_entry_a_power_cut_emptied_is_told_of_until_it_is_removed) {
+  const fs::path root = add_slot("7");
+  const auto told = [&] {
+    names all;
+    for (const run::finding& f : run::examine(*repo))
+      if (f.kind == "worktree-lost") all.push_back(f.subject);
+    return all;
+  };
+  BOOST_TEST(told().empty());
+  empty_entry("7", {"gitdir", "HEAD", "locked", "commondir"});
+  BOOST_TEST((told() == names{root.string()}));
+  BOOST_TEST(run::sweep_leftovers(*repo).empty());
+  BOOST_TEST(fs::exists(root / "a.txt"));
+  fs::remove_all(root);
+  BOOST_TEST(told().empty());
+  BOOST_TEST(run::sweep_leftovers(*repo).size() == 2u);  // git's entry, and our note
+  BOOST_TEST(!fs::exists(files.path() / ".git/worktrees/7"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
