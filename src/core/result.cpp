@@ -39,6 +39,8 @@ class category final : public boost::system::error_category {
         return "vanished";
       case errc::unsupported:
         return "unsupported";
+      case errc::killed:
+        return "killed";
     }
     return "unknown";
   }

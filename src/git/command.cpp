@@ -115,22 +115,24 @@ class child {
 
   int pidfd() const noexcept { return pidfd_.get(); }
 
-  /// Kills what is left of the group and reaps; the exit code, or 128 and the signal.
-  int end() {
-    if (pid_ <= 0) return exit_code_;
+  /// Kills what is left of the group, and reaps all of it: what git had started falls to us, as a
+  /// subreaper, and still writes to the worktree until it is gone.
+  exit_status end() {
+    if (pid_ <= 0) return status_;
     ::kill(-pid_, SIGKILL);  // a child that has exited stays its group's leader until it is reaped
     siginfo_t info{};
-    while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 && errno == EINTR) {
-    }
-    exit_code_ = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+    while (::waitid(P_PGID, static_cast<id_t>(pid_), &info, WEXITED) == 0 || errno == EINTR)
+      if (info.si_pid == pid_)
+        status_ = info.si_code == CLD_EXITED ? exit_status::exited(info.si_status)
+                                             : exit_status::killed(info.si_status);
     pid_ = 0;
-    return exit_code_;
+    return status_;
   }
 
  private:
   pid_t pid_;
   unique_fd pidfd_;
-  int exit_code_ = 0;
+  exit_status status_;
 };
 
 /// Reads what is there. False at the end of the stream.
@@ -213,6 +215,17 @@ result<pid_t> start(const std::filesystem::path& cwd, std::vector<std::string> l
 
 }  // namespace
 
+bool command_output::killed() const {
+  // git's word for a child of its own, in `wait_or_whine` of its run-command.c.
+  return status.signal || (!status.success() && err.find(" died of signal ") != err.npos);
+}
+
+std::string command_output::why() const {
+  const std::string words = printable(trim(err));
+  if (words.empty()) return status.text();
+  return status.signal ? fmt::format("{}: {}", status.text(), words) : words;
+}
+
 result<command_output> run_git(const std::filesystem::path& cwd,
                                const std::vector<std::string>& args, milliseconds deadline,
                                std::stop_token stop, const unique_fd* held) {
@@ -235,7 +248,7 @@ result<command_output> run_git(const std::filesystem::path& cwd,
   if (auto followed = follow(git, from, until, output); !followed)
     return within(fmt::format("git {}", args.empty() ? "" : to_utf8(args.front())),
                   followed.error());
-  output.exit_code = git.end();
+  output.status = git.end();
   return output;
 }
 

@@ -176,9 +176,9 @@ result<void> delete_packed(const repository& repo, const std::string& name, cons
                      {"-c", "core.fsync=reference", "-c", "core.filesRefLockTimeout=1000",
                       "update-ref", "--no-deref", "-d", name, from.hex()},
                      git_patience));
-  if (done.exit_code == 0) return sync_directory(repo.common_dir());
-  return fail(errc::repository,
-              fmt::format("cannot delete {}: {}", to_utf8(name), one_line(done.err, 300)));
+  if (done.status.success()) return sync_directory(repo.common_dir());
+  return fail(done.killed() ? errc::killed : errc::repository,
+              fmt::format("cannot delete {}: {}", to_utf8(name), one_line(done.why(), 300)));
 }
 
 }  // namespace

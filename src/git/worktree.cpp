@@ -95,6 +95,21 @@ std::vector<std::string> add_arguments(const repository& repo, const fs::path& r
   return all;
 }
 
+/// Removes the plain file `name` in `dir` if it is there; true if it was.
+result<bool> remove_lock(int dir, const std::string& name) {
+  if (::unlinkat(dir, name.c_str(), 0) == 0) return true;
+  if (errno == ENOENT || errno == EISDIR || errno == ENOTDIR) return false;
+  return os_error(errno, fmt::format("cannot remove {}", to_utf8(name)));
+}
+
+/// Of `branch`, whose user is dead; true if it was there.
+result<bool> remove_branch_lock(const fs::path& common_dir, const std::string& branch) {
+  const fs::path lock = common_dir / (branch + ".lock");
+  const auto refs = open_file(lock.parent_path(), O_RDONLY | O_DIRECTORY);
+  if (!refs) return false;
+  return remove_lock(refs->get(), lock.filename().string());
+}
+
 /// What a failed `git worktree add` left: the branch goes only if this call made it.
 void undo_add(const repository& repo, const fs::path& root, const std::string& branch,
               const oid& commit, bool made_branch) {
@@ -162,13 +177,6 @@ std::optional<emptied_entry> find_emptied(const fs::path& common_dir, const fs::
   return found;
 }
 
-/// Removes the plain file `name` in `dir` if it is there; true if it was.
-result<bool> remove_lock(int dir, const std::string& name) {
-  if (::unlinkat(dir, name.c_str(), 0) == 0) return true;
-  if (errno == ENOENT || errno == EISDIR || errno == ENOTDIR) return false;
-  return os_error(errno, fmt::format("cannot remove {}", to_utf8(name)));
-}
-
 }  // namespace
 
 result<worktree> add_worktree(const repository& repo, const fs::path& where,
@@ -187,15 +195,18 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
   auto added =
       run_git(common_dir, add_arguments(repo, root, branch.substr(heads.size()), commit, !existing),
               checkout_deadline, stop, &lock);
-  if (added && added->exit_code != 0)
-    added =
-        fail(errc::repository, fmt::format("git could not make the worktree {}: {}",
-                                           to_utf8(root.string()), printable(trim(added->err))));
+  if (added && !added->status.success())
+    added = fail(added->killed() ? errc::killed : errc::repository,
+                 fmt::format("git could not make the worktree {}: {}", to_utf8(root.string()),
+                             added->why()));
   const std::optional<fs::path> entry = find_entry(common_dir, root);
   if (added && !entry) added = gone(root, "git made no entry for it");
   if (added)
     if (const auto noted = note_made(common_dir, root, making::done); !noted) added = noted.error();
   if (!added) {
+    // A git that did not end by itself has left the lock of the branch that it was making.
+    if (!existing && !added.error().is(errc::repository))
+      (void)remove_branch_lock(common_dir, branch);
     undo_add(repo, root, branch, commit, !existing);
     return added.error();
   }
@@ -339,11 +350,8 @@ result<std::vector<std::string>> remove_stale_locks(const repository& repo, cons
     REMORA_TRY(const bool was_there, remove_lock(dir->get(), name));
     if (was_there) removed.push_back(name);
   }
-  const fs::path lock = repo.common_dir() / (branch + ".lock");
-  if (const auto refs = open_file(lock.parent_path(), O_RDONLY | O_DIRECTORY)) {
-    REMORA_TRY(const bool was_there, remove_lock(refs->get(), lock.filename().string()));
-    if (was_there) removed.push_back(branch + ".lock");
-  }
+  REMORA_TRY(const bool was_locked, remove_branch_lock(repo.common_dir(), branch));
+  if (was_locked) removed.push_back(branch + ".lock");
   return removed;
 }
 

@@ -195,13 +195,7 @@ void attempt::on_shim_end(exit_status status) {
   read_control();  // what it said last
   control_.close();
   commands_.clear();
-  if (!start_) {
-    start_ = fail(errc::environment,
-                  fmt::format("the shim {} before it had started {}; is remora-shim of the same "
-                              "version as remora?",
-                              status.text(), program_));
-    answered_.notify();
-  }
+  shim_status_ = status;
   shim_ended_ = true;
   if (!said_empty_) orphans_->end_all();
   settle();
@@ -215,8 +209,9 @@ void attempt::settle() {
   if (settled_ || !shim_ended_) return;
   if (!said_empty_ && !orphans_->empty() && !abandoned_) return;
   settled_ = true;
-  if (!said_empty_ && contained_) ::rmdir(leaf_.c_str());
+  if (!said_empty_ && !leaf_.empty()) ::rmdir(leaf_.c_str());
   stdin_.close();
+  if (!start_) fail_start();
   if (abandoned_ || !*start_) return finish();
   report_exit(exit_status::killed(SIGKILL));  // unless it was: its parent-death signal
   drain_pipes();
@@ -224,6 +219,18 @@ void attempt::settle() {
   out_.pump();
   err_.pump();
   drained_.set(std::chrono::steady_clock::now() + drain_bound);
+}
+
+/// Told only now: the agent may have been started without word of it, and who is told starts the
+/// next one.
+void attempt::fail_start() {
+  const std::string how = fmt::format("{} before it had started {}", shim_status_.text(), program_);
+  start_ =
+      shim_status_.signal
+          ? fail(errc::killed, "the shim was " + how)
+          : fail(errc::environment,
+                 fmt::format("the shim {}; is remora-shim of the same version as remora?", how));
+  answered_.notify();
 }
 
 void attempt::on_output_end() {

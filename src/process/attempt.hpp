@@ -39,7 +39,8 @@ class attempt {
   attempt(const attempt&) = delete;
   attempt& operator=(const attempt&) = delete;
 
-  /// Returns once the agent's exec has succeeded or failed.
+  /// Returns once the agent's exec has succeeded or failed, or the shim and all of its tree are
+  /// gone.
   boost::asio::awaitable<result<void>> started();
   const identity& who() const noexcept { return who_; }
 
@@ -65,6 +66,7 @@ class attempt {
   void flush_commands();
   void watch_shim();
   void on_shim_end(exit_status status);
+  void fail_start();
   void report(child_event event);
   void report_exit(exit_status status);
   void on_output_end();
@@ -81,6 +83,7 @@ class attempt {
 
   int shim_pid_;
   watched_fd shim_;
+  exit_status shim_status_;  // once it has ended
   watched_fd control_;
   std::deque<std::string> commands_;  // what the socket did not take yet
   output_budget budget_;

@@ -15,7 +15,9 @@ struct command_outcome {
   exit_status status;
   std::string output;  ///< the last 4 KiB of stdout and stderr together, printable
 
-  /// `exited with 2`, `not within 10m`.
+  /// By somebody's signal.
+  bool killed() const { return !timed_out && status.signal.has_value(); }
+  /// `exited with 2`, `killed by SIGKILL`, `not finished within 10m`.
   std::string text(const command_spec& spec) const;
 };
 
@@ -23,7 +25,7 @@ class command_runner {
  public:
   command_runner(process::host& host, io::timers& timers) : host_(host), timers_(timers) {}
 
-  /// Runs it to its end and the end of its whole tree. Errors: errno of exec.
+  /// Runs it to its end and the end of its whole tree. Errors: those of `host::start`.
   boost::asio::awaitable<result<command_outcome>> run(command_spec command,
                                                       process::spawn_spec spec);
   /// Ends what runs, if anything does; what is being started ends at once, and nothing starts after

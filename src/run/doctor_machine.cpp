@@ -29,12 +29,12 @@ void examine_git(const git::repository& repo, findings& found) {
                      .subject = "git",
                      .text = asked.error().what + "; worktrees are made by it",
                      .remedy = "install git 2.31 or newer"});
-  else if (asked->exit_code != 0)
+  else if (!asked->status.success())
     found.push_back(
         {.kind = "repository",
          .subject = repo.common_dir().string(),
          .text = fmt::format("git refuses the repository, so no worktree can be made: {}",
-                             one_line(asked->err, 500)),
+                             one_line(asked->why(), 500)),
          .remedy = "do what git says"});
   if (const auto shim = process::find_shim(); !shim)
     found.push_back({.kind = "program",
@@ -43,7 +43,7 @@ void examine_git(const git::repository& repo, findings& found) {
                      .remedy = "install remora-shim beside remora, or name it in REMORA_SHIM"});
   const auto extensions =
       git::run_git(repo.common_dir(), {"config", "--get-regexp", "^extensions\\."}, git_deadline);
-  if (!extensions || extensions->exit_code != 0) return;
+  if (!extensions || !extensions->status.success()) return;
   for (const std::string_view line : split(trim(extensions->out), '\n'))
     found.push_back(
         {.kind = "extension",

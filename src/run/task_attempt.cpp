@@ -101,7 +101,9 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   auto child = co_await run_.host.start(std::move(spec));
   start_limit_.set(std::nullopt);
   if (!child) {
-    post(supervise::spawn_failed{child.error().what});
+    const bool killed = child.error().is(errc::killed);
+    if (killed) take_worktree();  // the agent may have been there before the shim could tell
+    post(supervise::spawn_failed{child.error().what, killed});
     co_return;
   }
   child_ = std::move(*child);
@@ -112,10 +114,15 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   phase("running");
   if (!launch.stdin_bytes.empty()) child_->write_stdin(launch.stdin_bytes);
   if (!launch.keep_stdin_open) child_->close_stdin();
-  unsaved_ = true;
-  in_place_ = true;  // from here on a successor finds this worktree as this attempt leaves it
+  take_worktree();
   post(supervise::started());
   pumps_.spawn("pump", pump(child_));
+}
+
+/// From here on a successor finds the worktree as this attempt leaves it.
+void task_runner::take_worktree() {
+  unsaved_ = true;
+  in_place_ = true;
 }
 
 asio::awaitable<result<std::string>> task_runner::make_prompt() {
@@ -150,8 +157,10 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
   co_return continuation(next, &*changes);
 }
 
+/// Not tried again: what hangs there cannot be proven gone, and the next one would hang beside it.
 void task_runner::give_up_start() {
   starts_.cancel();
+  take_worktree();
   post(supervise::spawn_failed{
       fmt::format("the agent was not started within {} s", longest_start.count())});
 }

@@ -20,16 +20,23 @@ asio::awaitable<void> task_runner::prepare() {
   phase("preparing");
   auto lent = co_await lend_slot();
   if (!lent) {
-    post(supervise::prepare_failed{agent::verdict::setup_failed, lent.error().what});
+    tell_unprepared(lent.error());
     co_return;
   }
   if (stop_work_.stop_requested()) co_return;  // nobody waits for it any more
   auto ready = co_await set_up();
   if (!ready) {
-    post(supervise::prepare_failed{agent::verdict::setup_failed, ready.error().what});
+    start_.discard = std::exchange(start_.slot, {});  // half set up
+    tell_unprepared(ready.error());
     co_return;
   }
   post(supervise::prepared());
+}
+
+void task_runner::tell_unprepared(const error& why) {
+  const bool killed = why.is(errc::killed);
+  if (killed && !stop_work_.stop_requested()) warn(why.what);
+  post(supervise::prepare_failed{agent::verdict::setup_failed, why.what, killed});
 }
 
 slot_request task_runner::make_slot_request() const {
@@ -169,10 +176,10 @@ asio::awaitable<result<void>> task_runner::set_up() {
   process::spawn_spec spec = child_spec(fmt::format("{}.setup", task_.id.str()), agent_.pass_env);
   auto ran = co_await commands_.run(command, std::move(spec));
   if (!ran) co_return within("workspace.setup", ran.error());
-  if (!ran->ok)
-    co_return fail(errc::environment, fmt::format("workspace.setup '{}' {}: {}", command.shown(),
-                                                  ran->text(command), ran->output));
-  co_return result<void>();
+  if (ran->ok) co_return result<void>();
+  std::string what = fmt::format("workspace.setup '{}' {}", command.shown(), ran->text(command));
+  if (!ran->output.empty()) what += ": " + ran->output;
+  co_return fail(ran->killed() ? errc::killed : errc::environment, std::move(what));
 }
 
 process::spawn_spec task_runner::child_spec(const std::string& name,

@@ -54,6 +54,7 @@ class task_runner {
 
   // task_prepare.cpp: a slot, setup
   boost::asio::awaitable<void> prepare();
+  void tell_unprepared(const error& why);
   boost::asio::awaitable<result<void>> lend_slot();
   boost::asio::awaitable<result<void>> set_up();
   boost::asio::awaitable<result<void>> settle_orphan();
@@ -66,6 +67,7 @@ class task_runner {
 
   // task_attempt.cpp: the agent
   boost::asio::awaitable<void> spawn(std::uint32_t number);
+  void take_worktree();
   void give_up_start();
   boost::asio::awaitable<result<std::string>> make_prompt();
   boost::asio::awaitable<void> pump(std::shared_ptr<process::child> child);

@@ -8,6 +8,7 @@ using namespace std::chrono_literals;
 using agent::verdict;
 
 constexpr std::uint32_t fruitless_limit = 2;
+constexpr std::uint32_t preparations = 3;
 
 // SplitMix64 (Steele, Lea, Flood 2014): the same numbers from the same seed with every library,
 // which std::uniform_int_distribution does not promise.
@@ -55,6 +56,16 @@ chain::next chain::after(const agent::outcome& o, std::optional<milliseconds> re
   } else {
     set_wait(n, r, retry_in);
   }
+  return n;
+}
+
+chain::next chain::after_cut_short() {
+  next n;
+  if (++cut_short_ >= preparations) return n;
+  const rule& r = rule_of(verdict::crashed);
+  n.then = follow::successor;
+  n.base = doubled(r.first_wait, cut_short_ - 1, r.longest_wait);
+  n.wait = jittered(n.base);
   return n;
 }
 

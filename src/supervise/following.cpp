@@ -28,7 +28,7 @@ void task_machine::settle_completed() {
     return start_publishing();
   }
   // Whoever could not be killed may still write to a quarantined slot.
-  if (quarantined_) {
+  if (needs_slot_) {
     actions_.emplace_back(prepare{});
     phase_ = preparing;
   } else {
@@ -62,10 +62,11 @@ void task_machine::go_on(milliseconds base, milliseconds wait, time_point now) {
   phase_ = waiting;
 }
 
-// In place: the slot is as the last attempt left it, unless it must not be used again.
+// In place: the slot is as the last attempt left it, unless it must not be used again. The next
+// step of one that still waits for its verification is a slot, too.
 void task_machine::next_attempt() {
   until_.reset();
-  if (!quarantined_) return start_attempt();
+  if (!needs_slot_) return start_attempt();
   actions_.emplace_back(prepare{});
   phase_ = preparing;
 }

@@ -28,20 +28,23 @@ void task_machine::take(const begin& f, time_point now) {
     last_ = {verdict::failed, "attempts", "no attempts are left: raise `attempts` to go on"};
     return end(task_outcome::failed);
   }
-  actions_.emplace_back(prepare{});
-  phase_ = preparing;
+  next_attempt();
 }
 
 void task_machine::take(const prepared&, time_point) {
   if (phase_ != preparing) return;
-  quarantined_ = false;
+  needs_slot_ = false;
+  chain_.prepared();
   if (!open_) return start_attempt();
   actions_.emplace_back(verify{});
   phase_ = verifying;
 }
 
-void task_machine::take(const prepare_failed& f, time_point) {
+void task_machine::take(const prepare_failed& f, time_point now) {
   if (phase_ != preparing) return;
+  if (f.killed)
+    if (const auto next = chain_.after_cut_short(); next.then == follow::successor)
+      return go_on(next.base, next.wait, now);
   last_ = {f.verdict, f.detail, {}};
   if (open_) close_attempt(last_, false);
   end(task_outcome::failed);
@@ -52,7 +55,9 @@ void task_machine::take(const started&, time_point now) {
 }
 
 void task_machine::take(const spawn_failed& f, time_point now) {
-  if (phase_ == starting) conclude({verdict::spawn_failed, f.detail, {}}, now);
+  if (phase_ != starting) return;
+  if (f.killed) return conclude({verdict::crashed, "shim", f.detail}, now);
+  conclude({verdict::spawn_failed, f.detail, {}}, now);
 }
 
 void task_machine::take(const output&, time_point now) {
@@ -115,7 +120,7 @@ void task_machine::take(const emptied& f, time_point now) {
   }
   if (!f.proven) {
     actions_.emplace_back(quarantine{});
-    quarantined_ = true;
+    needs_slot_ = true;
   }
   save_final(now);
 }
@@ -131,7 +136,7 @@ void task_machine::take(const saved& f, time_point now) {
 
 void task_machine::take(const save_failed& f, time_point now) {
   cadence_.answered(f.token, false, milliseconds::zero());
-  quarantined_ = quarantined_ || f.slot_lost;
+  needs_slot_ = needs_slot_ || f.slot_lost;
   save_answered(f.token, false, f.why, now);
 }
 

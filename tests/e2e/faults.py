@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import unittest
@@ -66,6 +67,53 @@ class Faults(Job):
         branch = next(r for r in self.refs("refs/heads/remora") if r.endswith("/a"))
         self.assertEqual(self.git("show", f"{branch}:grow.txt"), "1\n2\n3\n")
         self.assertEqual(self.refs("refs/remora/wip"), [])
+
+    def put_before(self, name, program, condition):
+        """A script `name` that stands for `program` and kills itself the first time that `condition` holds."""
+        script = self.dir / "bin" / name
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(f'#!/bin/sh\nif {condition} && mkdir "{self.seen}/killed.{name}" 2> /dev/null; then kill -9 $$; fi\n'
+                          f'exec "{program}" "$@"\n')
+        script.chmod(0o755)
+        return script
+
+    def warnings(self, events):
+        return [e["text"] for e in events if e["type"] == "warning"]
+
+    def test_P11_a_shim_that_is_killed_before_its_agent_was_started_is_followed_by_another(self):
+        program = Path(main_job.REMORA)
+        alone = self.dir / "alone"  # remora takes the shim beside it, so this is one without
+        alone.mkdir()
+        shutil.copy(program, alone / program.name)
+        self.env["REMORA_SHIM"] = str(self.put_before("shim", program.parent / "remora-shim", "true"))
+        done = subprocess.run([alone / program.name, "run", self.plan(["a"]), "--json"], cwd=self.repo, env=self.env, capture_output=True,
+                              text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0, done)
+        ended = [(e["verdict"], e["detail"], e["counted"]) for e in self.events(done) if e["type"] == "attempt_ended"]
+        self.assertEqual(ended, [("crashed", "shim", True), ("completed", "", False)])
+
+    def test_G4_a_worktree_whose_git_is_killed_is_made_again(self):
+        git = self.put_before("git", shutil.which("git"), 'case "$*" in *" worktree add "*) true;; *) false;; esac')
+        self.env["PATH"] = f"{git.parent}:{self.env['PATH']}"
+        events, over = self.succeeds("run", self.plan(["a"]))
+        warnings = self.warnings(events)
+        self.assertEqual(len(warnings), 1, warnings)
+        self.assertTrue(warnings[0].startswith("git could not make the worktree") and warnings[0].endswith(": killed by SIGKILL"), warnings)
+        self.assertEqual(self.git("show", f"{over[0]['branch']}:grow.txt"), "1\n2\n3\n")
+        self.assertEqual(self.git("worktree", "list").count("\n"), 1)
+
+    def test_G4_a_setup_that_is_killed_is_made_again_in_a_new_worktree(self):
+        setup = '[ ! -e half ] && { ! mkdir "$SEEN/once" 2> /dev/null || { touch half; kill -9 $$; }; }'
+        events, _ = self.succeeds("run", self.plan(["a"], f"workspace: {{setup: '{setup}'}}"))
+        self.assertEqual(self.warnings(events), [f"workspace.setup '{setup}' killed by SIGKILL"])
+        self.assertEqual(self.git("worktree", "list").count("\n"), 1)
+
+    def test_a_verification_that_is_killed_says_so(self):
+        plan = Path(self.plan(["a"], "defaults: {attempts: 2}"))
+        plan.write_text(plan.read_text() + f"    verify: [{self.put_before('check', '/bin/true', 'true')}]\n")
+        events, _ = self.succeeds("run", str(plan))
+        said = [(e["ok"], e["output"]) for e in events if e["type"] == "verify_ended"]
+        self.assertEqual(said, [(False, "\nkilled by SIGKILL"), (True, "")])
 
     def test_G8_a_checkpoint_outlives_its_worktree(self):
         script = ('cat >/dev/null\n'

@@ -1,7 +1,10 @@
 #include <remora/git/command.hpp>
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
@@ -19,11 +22,11 @@ BOOST_AUTO_TEST_CASE(git_runs_and_its_output_and_status_come_back) {
   const oid head = files.commit("one");
   const auto ran = run_git(files.path(), {"rev-parse", "HEAD"}, 30s);
   BOOST_REQUIRE(ran.has_value());
-  BOOST_TEST(ran->exit_code == 0);
+  BOOST_TEST(ran->status.success());
   BOOST_TEST(ran->out == head.hex() + "\n");
   const auto bad = run_git(files.path(), {"rev-parse", "--verify", "nothing"}, 30s);
   BOOST_REQUIRE(bad.has_value());
-  BOOST_TEST(bad->exit_code == 128);
+  BOOST_TEST((bad->status == exit_status::exited(128)));
   BOOST_TEST(bad->err.find("fatal") != std::string::npos);
 }
 
@@ -76,6 +79,20 @@ BOOST_AUTO_TEST_CASE(a_request_to_stop_ends_it_at_once) {
   const auto ran = run_git(files.path(), {"hang"}, 1h, stop.get_token());
   BOOST_REQUIRE(ran.has_error());
   BOOST_TEST(ran.error().is(errc::stopped));
+}
+
+BOOST_AUTO_TEST_CASE(P3_all_that_a_killed_git_had_started_is_gone_when_it_is_told_and_reaped) {
+  const test_repo files;
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  files.git("config alias.leave '!sleep 600 & echo $!; kill -9 $PPID'");
+  const auto ran = run_git(files.path(), {"leave"}, 1h);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+  BOOST_REQUIRE(ran.has_value());
+  BOOST_TEST((ran->status == exit_status::killed(SIGKILL)));
+  BOOST_TEST(ran->killed());
+  BOOST_TEST(ran->why() == "killed by SIGKILL");
+  BOOST_TEST(::kill(std::stoi(ran->out), 0) == -1);
+  BOOST_TEST(::waitpid(-1, nullptr, WNOHANG) == -1);  // no child is left, not a dead one either
 }
 
 BOOST_AUTO_TEST_CASE(a_grandchild_that_keeps_the_pipe_is_not_waited_for) {

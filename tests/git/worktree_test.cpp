@@ -101,6 +101,63 @@ BOOST_AUTO_TEST_CASE(G4_a_failed_add_leaves_neither_branch_nor_directory_nor_ent
   add();
 }
 
+/// A `git` in front of the one in PATH, as long as this lives.
+class git_wrapper {
+ public:
+  explicit git_wrapper(const std::string& script) : path_(std::getenv("PATH")) {
+    write_bytes(dir_ / "git", "#!/bin/sh\nPATH='" + path_ + "'\n" + script);
+    ::chmod((dir_ / "git").c_str(), 0755);
+    ::setenv("PATH", (dir_.path().string() + ":" + path_).c_str(), 1);
+  }
+  git_wrapper(const git_wrapper&) = delete;
+  git_wrapper& operator=(const git_wrapper&) = delete;
+  ~git_wrapper() { ::setenv("PATH", path_.c_str(), 1); }
+
+ private:
+  test::temp_dir dir_;
+  std::string path_;
+};
+
+BOOST_AUTO_TEST_CASE(G4_an_add_whose_git_is_killed_says_so_and_leaves_nothing_to_stop_the_next) {
+  const std::string lock = files.path().string() + "/.git/" + branch + ".lock";
+  const std::string scripts[] = {
+      "kill -9 $$\n",                           // before it did anything
+      "git \"$@\" 2> /dev/null\nkill -9 $$\n",  // when all was there
+      ": > " + lock + "\nkill -9 $$\n",         // while it made the branch
+  };
+  for (const std::string& script : scripts) {
+    fs::create_directories(fs::path(lock).parent_path());
+    {
+      const git_wrapper killed(script);
+      const auto made = add_worktree(repo(), root, branch, head, {});
+      BOOST_REQUIRE(made.has_error());
+      BOOST_TEST(made.error().is(errc::killed));
+      BOOST_TEST(made.error().what ==
+                 "git could not make the worktree " + root.string() + ": killed by SIGKILL");
+    }
+    BOOST_TEST(!fs::exists(root));
+    BOOST_TEST(files.git("branch --list 'remora/*'") == "");
+    BOOST_TEST(files.git("worktree list").find("slots") == std::string::npos);
+    add();
+    BOOST_TEST(remove_worktree(repo(), root, branch).has_value());
+    files.git("branch -D remora/run/task");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(
+    G4_an_add_is_cut_short_where_a_git_of_git_is_killed_and_not_where_git_refuses) {
+  {
+    const git_wrapper killed("echo 'error: reset died of signal 9' >&2\nexit 137\n");
+    const auto made = add_worktree(repo(), root, branch, head, {});
+    BOOST_TEST(made.error().is(errc::killed));
+    BOOST_TEST(made.error().what.ends_with(": error: reset died of signal 9"), made.error().what);
+  }
+  const git_wrapper silent("exit 137\n");
+  const auto made = add_worktree(repo(), root, branch, head, {});
+  BOOST_TEST(made.error().is(errc::repository));
+  BOOST_TEST(made.error().what.ends_with(": exited with 137"), made.error().what);
+}
+
 BOOST_AUTO_TEST_CASE(a_stopped_add_leaves_nothing) {
   std::stop_source stop;
   stop.request_stop();

@@ -50,6 +50,41 @@ BOOST_AUTO_TEST_CASE(another_attempt_is_left_alone_when_a_shim_dies) {
   each_way(kill_one_shim_of_two);
 }
 
+/// A start by a shim that is a script.
+asio::awaitable<void> start_by(process::host& host, process::spawn_spec spec, result<void>& told) {
+  const auto child = co_await host.start(std::move(spec));
+  told = child ? result<void>() : result<void>(child.error());
+  // Before anything else may happen: whoever starts the next one does it now.
+  BOOST_TEST(process::children_of(::getpid()).empty());
+}
+
+result<void> start_by_script(const std::string& script) {
+  world w;
+  const auto shim = w.root / "shim";
+  BOOST_REQUIRE(write_file_durably(shim, "#!/bin/sh\n" + script, 0755).has_value());
+  const auto host = process::make_host(w.loop.get_executor(), shim);
+  result<void> told;
+  run(w.loop, start_by(*host, w.spec({"wait"}), told));
+  run(w.loop, host->join());
+  return told;
+}
+
+BOOST_AUTO_TEST_CASE(P1_a_shim_killed_before_its_agent_was_started_is_told_when_nobody_is_left) {
+  const auto killed = start_by_script("sleep 1000 &\nsetsid sleep 1000 &\nkill -9 $$\n");
+  BOOST_REQUIRE(killed.has_error());
+  BOOST_TEST(killed.error().is(errc::killed));
+  BOOST_TEST(
+      killed.error().what.starts_with("the shim was killed by SIGKILL before it had started"),
+      killed.error().what);
+}
+
+BOOST_AUTO_TEST_CASE(a_shim_that_ends_by_itself_before_its_agent_was_started_is_of_no_use) {
+  const auto ended = start_by_script("exit 2\n");
+  BOOST_REQUIRE(ended.has_error());
+  BOOST_TEST(ended.error().is(errc::environment));
+  BOOST_TEST(ended.error().what.find("of the same version") != std::string::npos);
+}
+
 struct told {
   int shim;
   int agent;

@@ -8,7 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 
 void say(world& w, virtual_process& p, std::string line) {
-  if (!p.owner) return;  // nobody reads its pipe any more
+  if (!p.child) return;  // nobody reads its pipe
   line += '\n';
   w.disk.attempts[p.name].out += line;
   if (p.child) p.child->report(process::out_bytes{std::move(line)});

@@ -46,8 +46,9 @@ virtual_process& add_process(world& w, const life& owner, const process::spawn_s
 asio::awaitable<result<std::unique_ptr<process::child>>> virtual_host::start(
     process::spawn_spec spec) {
   const std::string name = spec.attempt_dir.filename().string();
+  const bool faulty = w_.goes_wrong(w_.odds.spawn);
   if (w_.living(name)) co_return fail(errc::held, "a shim lives in " + name);
-  if (w_.goes_wrong(w_.odds.spawn)) {
+  if (faulty && w_.random.one_in(2)) {
     owner_.faulted = true;
     co_await owner_.pass(w_.random.between(1ms, 50ms));
     co_return os_error(EAGAIN, "cannot start " + name);
@@ -55,6 +56,12 @@ asio::awaitable<result<std::unique_ptr<process::child>>> virtual_host::start(
   virtual_process& p = add_process(w_, owner_, spec);
   w_.note("{} starts in {}", p.name, p.slot);
   w_.check->starts(p, &owner_);
+  if (faulty) {  // its shim is killed before it told of it
+    begin_process(w_, p);
+    co_await owner_.pass(w_.random.between(1ms, 3000ms));
+    end_tree(w_, p, true);
+    co_return fail(errc::killed, "the shim of " + name + " was killed");
+  }
   auto child = std::make_unique<virtual_child>(w_, owner_, p, owner_.executor());
   begin_process(w_, p);
   const bool hangs = w_.goes_wrong(w_.odds.spawn);

@@ -117,6 +117,11 @@ auto virtual_task_store::make_slot(run::slot_request r, std::stop_token stop)
   if (in_place && !w_.disk.slots.contains(r.reuse.string()))
     co_return fail(errc::vanished, "the worktree is gone");
   slot_ = in_place ? r.reuse.string() : new_slot(r);
+  if (!in_place && w_.goes_wrong(w_.odds.spawn)) {
+    co_await turn();
+    remove(slot_);
+    co_return fail(errc::killed, "git was killed while it made a worktree");
+  }
   last_.reset();
   if (r.record && r.same_run) last_ = w_.disk.checkpoints.at(*r.record).work;
   w_.note("worktree {} {}", slot_, in_place ? "again" : "made");

@@ -67,6 +67,81 @@ BOOST_AUTO_TEST_CASE(P11_a_crash_loop_backs_off_and_ends) {
   BOOST_TEST(d.machine.counted() == 9u);
 }
 
+BOOST_AUTO_TEST_CASE(
+    P11_a_shim_killed_before_its_agent_started_is_a_crash_until_attempts_are_used_up) {
+  auto l = quiet();
+  l.attempts = 4;
+  driven d(l);
+  d.tell(begin{});
+  d.tell(prepared{});
+  const spawn_failed killed{"the shim was killed by SIGKILL", true};
+  for (const auto base : {1, 2, 4}) {
+    BOOST_TEST(d.tell(killed) == fmt::format("end crashed/shim +, back_off {}ms", base * 1000));
+    const auto again = fmt::format("spawn {}", d.machine.attempt() + 1);  // in the same slot
+    BOOST_TEST(d.wait() == again);
+  }
+  BOOST_TEST(d.tell(killed) == "end crashed/shim +, finish failed crashed/shim");
+}
+
+BOOST_AUTO_TEST_CASE(an_agent_that_cannot_be_started_is_not_tried_again) {
+  driven d(quiet());
+  d.tell(begin{});
+  d.tell(prepared{});
+  BOOST_TEST(d.tell(spawn_failed{"ENOENT"}) ==
+             "end spawn_failed/ENOENT -, finish failed spawn_failed/ENOENT");
+}
+
+BOOST_AUTO_TEST_CASE(a_stop_while_the_shim_is_killed_interrupts) {
+  driven d(quiet());
+  d.tell(begin{});
+  d.tell(prepared{});
+  d.tell(stop{});
+  BOOST_TEST(d.tell(spawn_failed{"SIGKILL", true}) ==
+             "end crashed/shim +, finish interrupted crashed/shim");
+}
+
+BOOST_AUTO_TEST_CASE(a_preparation_that_is_killed_is_made_again_three_times_in_a_row_at_most) {
+  const prepare_failed killed{verdict::setup_failed, "killed by SIGKILL", true};
+  driven d(quiet());
+  BOOST_TEST(d.tell(begin{}) == "prepare");
+  for (const auto base : {1, 2}) {
+    BOOST_TEST(d.tell(killed) == fmt::format("back_off {}ms", base * 1000));
+    BOOST_TEST(d.wakes_in() >= base * 800);
+    BOOST_TEST(d.wakes_in() <= base * 1200);
+    BOOST_TEST(d.wait() == "prepare");
+  }
+  BOOST_TEST(d.tell(killed) == "finish failed setup_failed/killed by SIGKILL");
+  BOOST_TEST(d.machine.counted() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_preparation_that_is_killed_once_costs_no_attempt) {
+  const prepare_failed killed{verdict::setup_failed, "killed by SIGKILL", true};
+  auto l = quiet();
+  l.attempts = 1;
+  driven d(l);
+  d.tell(begin{});
+  d.tell(killed);
+  d.wait();
+  BOOST_TEST(d.tell(prepared{}) == "spawn 1");
+}
+
+BOOST_AUTO_TEST_CASE(a_task_that_waits_to_be_prepared_again_stops_at_once) {
+  driven d(quiet());
+  d.tell(begin{});
+  d.tell(prepare_failed{verdict::setup_failed, "killed by SIGKILL", true});
+  BOOST_TEST(d.tell(stop{}) == "finish interrupted interrupted");
+}
+
+BOOST_AUTO_TEST_CASE(a_slot_for_the_verification_is_made_again_too) {
+  auto d = running(verified_task());
+  d.tell(exited{{verdict::completed, {}, {}}, {}});
+  d.wait();
+  BOOST_TEST(d.answer() == "prepare");
+  BOOST_TEST(d.tell(prepare_failed{verdict::setup_failed, "killed", true}) == "back_off 1000ms");
+  BOOST_TEST(d.wait() == "prepare");
+  BOOST_TEST(d.tell(prepared{}) == "verify");
+}
+
 BOOST_AUTO_TEST_CASE(another_verdict_begins_its_wait_anew) {
   auto d = running();
   d.exit(verdict::failed, "1");

@@ -104,7 +104,7 @@ class world {
   void perform(const save& a);
   void perform(const quarantine&);
   void perform(const end_attempt& a);
-  void perform(const back_off&) { must(ended_, "an attempt's end is told before its back-off"); }
+  void perform(const back_off&);
   void perform(const verify&);
   void perform(const publish&);
   void perform(const finish& a);
@@ -233,6 +233,10 @@ void world::perform(const end_attempt& a) {
   if (a.counted) ++counted_;
 }
 
+void world::perform(const back_off&) {
+  must(ended_ || !slot_, "an attempt's end is told before its back-off, but that for its slot");
+}
+
 void world::perform(const verify&) {
   must(slot_ && !quarantined_ && limits_.verifies && !ended_ && !stopped_, "verified in its slot");
   verifying_ = true;
@@ -260,7 +264,8 @@ void world::tell_deadline() {
 bool world::answer_the_runner() {
   if (preparing_ && dice_.one_in(2)) {
     preparing_ = false;
-    if (dice_.one_in(40)) return tell(prepare_failed{verdict::setup_failed, {}}), true;
+    if (dice_.one_in(40))
+      return tell(prepare_failed{verdict::setup_failed, {}, dice_.one_in(2)}), true;
     slot_ = true;
     quarantined_ = false;
     tree_ = tree::none;
@@ -290,7 +295,7 @@ bool world::move_the_tree() {
   if (tree_ == tree::starting && dice_.one_in(2)) {
     if (dice_.one_in(40)) {
       tree_ = tree::none;
-      return tell(spawn_failed{"ENOENT"}), true;
+      return tell(spawn_failed{"ENOENT", dice_.one_in(2)}), true;
     }
     tree_ = tree::running;
     lived_ = true;
@@ -361,11 +366,11 @@ fact any_fact(dice& d) {
     case 1:
       return prepared{};
     case 2:
-      return prepare_failed{verdict::setup_failed, {}};
+      return prepare_failed{verdict::setup_failed, {}, d.one_in(2)};
     case 3:
       return started{};
     case 4:
-      return spawn_failed{};
+      return spawn_failed{{}, d.one_in(2)};
     case 5:
       return output{};
     case 6:

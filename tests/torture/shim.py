@@ -93,9 +93,7 @@ def kill(scene, scenario, point):
     point["again"] = f"tests/torture/shim.py --only {point['operation']} --at {point['at']} --remora …"
     point["hit"] = f"{point['operation']}: {point['call']}, call {point['nth']}"
     first = begin(scene, point["operation"], f"-e inject={point['call']}:signal=KILL:when={point['nth']}")
-    # A shim that dies before it has started the agent is a start that failed: that ends the task.
-    unstarted = any(e["verdict"] == "spawn_failed" for e in first.events if e["type"] == "task_ended")
-    if first.code not in (0, 1 if unstarted else 0, -signal.SIGKILL if OPERATIONS[point["operation"]] else 0):
+    if first.code not in (0, -signal.SIGKILL if OPERATIONS[point["operation"]] else 0):
         return [f"{first}"]
     problems = scenarios.interrupted_problems(scene)
     problems += scenario.recover(scene, first)

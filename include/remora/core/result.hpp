@@ -26,6 +26,7 @@ enum class errc {
   stopped,      ///< asked to stop between two steps; nothing was published
   vanished,     ///< a worktree or slot is not what it was
   unsupported,  ///< understood, and not done
+  killed,       ///< a signal ended what was to do it: another try may succeed
 };
 
 const boost::system::error_category& remora_category() noexcept;

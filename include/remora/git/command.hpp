@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <remora/core/exit_status.hpp>
 #include <remora/core/posix.hpp>
 #include <stop_token>
 #include <string>
@@ -13,12 +14,17 @@
 namespace remora::git {
 
 struct command_output {
-  int exit_code = 0;
+  exit_status status;
   std::string out;
   std::string err;  ///< the last 4 KiB
+
+  /// A signal ended it, or the git that it had started: it did not fail for a reason of its own.
+  bool killed() const;
+  /// Why it failed: git's words, printable, and before them the signal that ended it.
+  std::string why() const;
 };
 
-/// Runs `git` + `args` in `cwd`. A non-zero exit is not an error here. `held`: a lock that git
+/// Runs `git` + `args` in `cwd`. A git that fails is not an error here. `held`: a lock that git
 /// keeps with us: if we are killed, it is let go of when git has ended, and not before. Errors:
 /// errc::environment (no git), errc::timed_out, errc::stopped, errno.
 result<command_output> run_git(const std::filesystem::path& cwd,

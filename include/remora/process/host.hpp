@@ -90,7 +90,8 @@ class host {
   virtual ~host() = default;
   /// Returns once exec has succeeded, or with its errno (ENOENT, EACCES, E2BIG, …): never a silent
   /// 127. Errors: errno with the program's name; errc::environment (no shim, no attempt directory,
-  /// no cwd); errc::held (a shim lives in the attempt directory). Cancellation: ends what was
+  /// no cwd); errc::held (a shim lives in the attempt directory); errc::killed (a signal ended the
+  /// shim before it told of the agent: whoever it had started is gone). Cancellation: ends what was
   /// begun.
   virtual boost::asio::awaitable<result<std::unique_ptr<child>>> start(spawn_spec spec) = 0;
   /// Waits until every shim that was started is reaped.

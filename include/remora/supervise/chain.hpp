@@ -34,6 +34,11 @@ class chain {
   next after(const agent::outcome& o, std::optional<milliseconds> retry_in, progress p,
              bool stopping, time_point now);
 
+  /// After a preparation that a signal cut short: nobody lived, so nothing counts but how often it
+  /// happened in a row.
+  next after_cut_short();
+  void prepared() { cut_short_ = 0; }
+
  private:
   void count_row(agent::verdict v, time_point now);
   void judge_progress(agent::verdict v, progress p);
@@ -48,6 +53,7 @@ class chain {
   std::uint32_t row_ = 0;                 ///< how many of it came before the last one
   time_point row_since_{};
   std::uint32_t fruitless_ = 0;  ///< attempts in a row without progress
+  std::uint32_t cut_short_ = 0;  ///< preparations in a row
 };
 
 }  // namespace remora::supervise

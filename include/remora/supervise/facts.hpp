@@ -21,10 +21,12 @@ struct prepared {};  ///< the slot is ready, setup has run
 struct prepare_failed {
   agent::verdict verdict;
   std::string detail;
+  bool killed = false;  ///< by a signal, and not for a reason of its own; nobody of it is left
 };  ///< setup_failed, spawn_failed
 struct started {};  ///< exec proven
 struct spawn_failed {
   std::string detail;
+  bool killed = false;  ///< a signal ended the shim; nobody of its tree is left
 };
 struct output {};            ///< bytes on stdout or stderr
 struct worktree_changed {};  ///< by a save that found changed files

@@ -108,8 +108,8 @@ class task_machine {
   // The task.
   std::uint32_t attempt_ = 0;
   std::uint64_t next_token_ = 1;
-  bool changed_ = false;      ///< a checkpoint of this task found something
-  bool quarantined_ = false;  ///< the slot of the last attempt
+  bool changed_ = false;    ///< a checkpoint of this task found something
+  bool needs_slot_ = true;  ///< there is none yet, or the last one must not be used again
   std::optional<stop_kind> stop_;
   bool insist_ = false;
   agent::outcome last_;  ///< of the last attempt, or why there was none
