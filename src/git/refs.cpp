@@ -12,6 +12,7 @@
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
 #include <remora/git/command.hpp>
+#include <remora/git/ref_log.hpp>
 
 #include "git/repository_impl.hpp"
 #include "git/wait.hpp"
@@ -198,6 +199,12 @@ result<bool> remove_left_lock(const std::filesystem::path& lock) {
     pause_for(jitter());
   }
   return false;
+}
+
+result<void> remove_ref_log(const repository& repo, const std::string& name) {
+  const std::filesystem::path log = repo.common_dir() / "logs" / name;
+  if (::unlink(log.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR) return {};
+  return os_error(errno, fmt::format("cannot remove {}", to_utf8(log.string())));
 }
 
 result<std::optional<oid>> repository::read_ref(const std::string& name) const {

@@ -87,7 +87,8 @@ result<git::worktree> check_out(git_worker* worker, const slot_request& r, slot_
   REMORA_CHECK(git::await_worktrees(worker->repo, stop));
   // What the task had is removed by its path, which must not be one that another has reserved.
   REMORA_TRY(const unique_fd held, hold_slots(r.slots_root));
-  REMORA_TRY(std::string remark, free_branch(worker->repo, r));
+  const checkpoint::store store(worker->repo, worker->objects, true);
+  REMORA_TRY(std::string remark, free_branch(worker->repo, store, r));
   if (!remark.empty()) made.remarks.push_back(std::move(remark));
   REMORA_TRY(const fs::path root, reserve_slot(r.slots_root));
   auto tree = git::add_worktree(worker->repo, root, r.branch, r.base, stop);

@@ -3,6 +3,7 @@
 
 #include <remora/checkpoint/foreign.hpp>
 #include <remora/core/text.hpp>
+#include <remora/git/ref_log.hpp>
 #include <remora/run/git_jobs.hpp>
 
 #include "run/read_mended.hpp"
@@ -94,9 +95,10 @@ result<void> move_branch(git_worker* worker, const result_request& r, const git:
   REMORA_CHECK(worker->objects.barrier());
   REMORA_CHECK(worker->check_lock());
   if (tip == to) return {};
+  bool sound = true;
   if (tip) {
     const checkpoint::store store(repo, worker->objects, true);
-    REMORA_TRY(const bool sound, store.is_sound(*tip, r.base));
+    REMORA_TRY(sound, store.is_sound(*tip, r.base));
     REMORA_TRY(const bool kept, sound ? repo.is_ancestor(*tip, to) : result<bool>(true));
     if (!kept) {
       REMORA_TRY(const std::string name, checkpoint::keep_aside(repo, r.aside, *tip));
@@ -105,7 +107,8 @@ result<void> move_branch(git_worker* worker, const result_request& r, const git:
                              r.branch, name));
     }
   }
-  return repo.swap_ref(r.branch, tip.value_or(git::oid()), to);
+  REMORA_CHECK(repo.swap_ref(r.branch, tip.value_or(git::oid()), to));
+  return sound ? result<void>() : git::remove_ref_log(repo, r.branch);
 }
 
 }  // namespace

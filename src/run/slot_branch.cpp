@@ -5,6 +5,7 @@
 #include <remora/checkpoint/foreign.hpp>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
+#include <remora/git/ref_log.hpp>
 #include <set>
 
 namespace remora::run {
@@ -33,12 +34,6 @@ result<void> take_from(git::repository& repo, const slot_request& r, const fs::p
   // From here on nothing says that it is the task's, so that no later life takes it for such a one.
   REMORA_CHECK(write_file_durably(entry / "locked", "abandoned by " + r.branch + "\n", 0644));
   return write_file_durably(entry / "HEAD", tip.value_or(r.base).hex() + "\n", 0644);
-}
-
-/// Whether every commit from `base` to `tip` can be read.
-bool is_whole(const git::repository& repo, const git::oid& base, const git::oid& tip) {
-  constexpr auto all = static_cast<std::size_t>(-1);
-  return repo.exists(tip) && repo.commits_between(base, tip, all).has_value();
 }
 
 /// The commit that the checkpoint was on; without one the base.
@@ -83,12 +78,14 @@ result<std::string> mend_branch(git::repository& repo, const checkpoint::store& 
   REMORA_TRY(const bool sound, store.is_sound(known, r.base));
   if (!sound) known = r.base;
   REMORA_CHECK(repo.swap_ref(r.branch, tip.value_or(git::oid()), known));
+  REMORA_CHECK(git::remove_ref_log(repo, r.branch));
   return fmt::format(
       "{} held {}: it is at {} again, and the files of the worktree are as they were", r.branch,
       tip ? tip->hex() + ", which is damaged" : "no commit any more", known.hex());
 }
 
-result<std::string> free_branch(git::repository& repo, const slot_request& r) {
+result<std::string> free_branch(git::repository& repo, const checkpoint::store& store,
+                                const slot_request& r) {
   if (!r.discard.empty()) REMORA_CHECK(git::remove_worktree(repo, r.discard, r.branch));
   if (repo.head_ref() == r.branch)
     return fail(errc::repository,
@@ -102,10 +99,12 @@ result<std::string> free_branch(git::repository& repo, const slot_request& r) {
   if (unreadable) return fmt::format("{} held no commit any more: it is made anew", r.branch);
   if (!tip) return std::string();
   std::string remark;
-  if (!is_whole(repo, r.base, *tip)) {
+  REMORA_TRY(const bool sound, store.is_sound(*tip, r.base));
+  if (!sound) {
     remark = fmt::format("the commit {} of {} is damaged: it goes on from the last checkpoint",
                          tip->hex(), r.branch);
     REMORA_CHECK(repo.swap_ref(r.branch, *tip, r.base));
+    REMORA_CHECK(git::remove_ref_log(repo, r.branch));
     return remark;
   }
   REMORA_TRY(const git::oid known, known_head(repo, r));

@@ -8,7 +8,8 @@ namespace remora::run {
 /// Takes `r.branch` from where a crash or a quarantine left it and sets it to its base. It is not
 /// deleted: that takes the lock of packed-refs, which may be a dead git's (G6). Returns what is
 /// worth a warning, or nothing. Errors: errc::repository where the user has it checked out.
-result<std::string> free_branch(git::repository& repo, const slot_request& r);
+result<std::string> free_branch(git::repository& repo, const checkpoint::store& store,
+                                const slot_request& r);
 
 /// Whether `root` is there and, as far as git's books say, was made for `branch`: somebody may have
 /// removed it, and another task has got its number, or is about to.

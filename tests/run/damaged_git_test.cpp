@@ -74,6 +74,29 @@ BOOST_AUTO_TEST_CASE(G13_where_the_agents_commit_is_gone_the_result_is_built_on_
   repo_dir.git("rev-list --objects " + task_branch);
 }
 
+BOOST_AUTO_TEST_CASE(G13_no_log_names_a_damaged_commit_that_the_users_gc_would_fail_of) {
+  const auto first = save_on(base, 1);
+  run::slot_request request;
+  request.branch = task_branch;
+  request.base = base;
+  request.record = first.commit;
+  const auto damage = [&] { delete_object(repo->read_commit(commit_of_the_agent())->tree); };
+  const auto collects = [&] {
+    repo_dir.git("gc -q --prune=now");
+    repo_dir.git("update-ref -d " + task_branch);
+    open_again();
+  };
+  damage();
+  BOOST_TEST(run::mend_branch(*repo, *store, request).value() != "");
+  collects();
+  damage();
+  BOOST_TEST(run::free_branch(*repo, *store, request).value() != "");
+  collects();
+  damage();
+  publish(first);
+  collects();
+}
+
 BOOST_AUTO_TEST_CASE(G13_a_result_takes_the_place_of_a_branch_that_holds_no_commit) {
   const auto r = save_on(commit_of_the_agent(), 1);
   const std::string nothing(40, 'a');
@@ -110,7 +133,7 @@ BOOST_AUTO_TEST_CASE(G6_a_packed_branch_is_freed_though_the_lock_of_packed_refs_
   request.record = save_on(commit_of_the_agent(), 1).commit;
   repo_dir.git("pack-refs --all");
   repo_dir.write(".git/packed-refs.lock", "");
-  BOOST_TEST(run::free_branch(*repo, request).value() == "");
+  BOOST_TEST(run::free_branch(*repo, *store, request).value() == "");
   BOOST_TEST(ref(task_branch) == base.hex());
 }
 
