@@ -135,7 +135,7 @@ void checker::checkpoint_goes(std::size_t task) {
   if (w_.disk.result[task].durable.is_zero())
     w_.broken("the checkpoint of " + name + " is removed before its result is durable");
   const auto recorded = w_.disk.record.tasks.find(name);
-  if (recorded == w_.disk.record.tasks.end() || !recorded->second)
+  if (recorded == w_.disk.record.tasks.end() || !recorded->second.durable)
     w_.broken("the checkpoint of " + name + " is removed before the run's record says its end");
 }
 
@@ -144,9 +144,28 @@ void checker::run_goes() {
     w_.broken("the journal is removed before the run's record holds its end");
 }
 
+void checker::rerun_begins() {
+  announced_ = false;
+  line_.clear();
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    const task_id& id = w_.plan.tasks[i].id;
+    task_facts& t = tasks_[i];
+    t.in_run = w_.what.plan.find(id) != nullptr;
+    if (!t.in_run) continue;
+    const auto from = w_.what.records.find(id.str());
+    const units held =
+        from == w_.what.records.end() ? 0 : w_.disk.checkpoints.at(from->second).work;
+    if (t.excused) t.acknowledged &= held;
+    if ((t.acknowledged & ~held) != 0)
+      w_.broken("the rerun of " + id.str() + " begins without acknowledged work");
+    t = {.acknowledged = t.acknowledged, .outcome = {}, .started = {}, .ended = {}};
+  }
+}
+
 int checker::expected_exit() const {
   int status = 0;
   for (const task_facts& t : tasks_) {
+    if (!t.in_run) continue;
     if (t.outcome.empty() || t.outcome == "interrupted") return 3;
     if (t.outcome != "succeeded") status = 1;
   }
@@ -161,24 +180,29 @@ void checker::ended(const run::run_summary& summary, const life* who) {
     w_.broken(fmt::format("exit status {} in place of {}", summary.exit_status(), expected_exit()));
 }
 
+void checker::task_over(std::size_t i) {
+  const sim::disk& d = w_.disk;
+  const task_facts& t = tasks_[i];
+  const std::string& name = w_.plan.tasks[i].id.str();
+  if (t.in_run && !d.record.tasks.contains(name))
+    w_.broken("the run's record lacks the end of " + name);
+  if (!t.in_run || t.outcome == "succeeded") {
+    if (d.result[i].durable.is_zero()) return w_.broken("the result of " + name + " is lost");
+    result_made(i, d.results.at(d.result[i].durable));
+    const bool gone = d.wip[i].visible.is_zero() && d.old_wip[i].visible.is_zero();
+    if (t.in_run && !gone && !t.excused) w_.broken("a checkpoint of " + name + " is left over");
+  } else if (t.acknowledged != 0 && !t.excused) {
+    const ref& newest = d.wip[i].durable.is_zero() ? d.old_wip[i] : d.wip[i];
+    const auto kept = d.checkpoints.find(newest.durable);
+    if (kept == d.checkpoints.end() || (t.acknowledged & ~kept->second.work) != 0)
+      w_.broken("acknowledged work of " + name + " is lost");
+  }
+}
+
 void checker::over() {
   const sim::disk& d = w_.disk;
   if (!d.record.ended_durable) w_.broken("the run's record does not hold its end");
-  for (std::size_t i = 0; i < tasks_.size(); ++i) {
-    const task_facts& t = tasks_[i];
-    const std::string& name = w_.plan.tasks[i].id.str();
-    if (!d.record.tasks.contains(name)) w_.broken("the run's record lacks the end of " + name);
-    if (t.outcome == "succeeded") {
-      if (d.result[i].durable.is_zero()) return w_.broken("the result of " + name + " is lost");
-      result_made(i, d.results.at(d.result[i].durable));
-      if (!d.wip[i].visible.is_zero() && !t.excused)
-        w_.broken("the checkpoint of " + name + " is left over");
-    } else if (t.acknowledged != 0 && !t.excused) {
-      const auto kept = d.checkpoints.find(d.wip[i].durable);
-      if (kept == d.checkpoints.end() || (t.acknowledged & ~kept->second.work) != 0)
-        w_.broken("acknowledged work of " + name + " is lost");
-    }
-  }
+  for (std::size_t i = 0; i < tasks_.size(); ++i) task_over(i);
   // One that was made when nothing could be told any more is swept by the next run.
   for (const auto& [slot, what] : d.slots)
     if (tasks_[what.task].outcome == "succeeded" && what.used && !what.detached &&

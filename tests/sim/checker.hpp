@@ -27,6 +27,8 @@ class checker {
   void result_made(std::size_t task, units work);
   void checkpoint_goes(std::size_t task);
   void run_goes();
+  /// What was begun goes on as a new run, from the checkpoints that it has.
+  void rerun_begins();
   /// An orchestrator came to its end in good order.
   void ended(const run::run_summary& summary, const life* who);
   /// Nothing is left to do: all that was acknowledged is in git, and nothing else.
@@ -44,10 +46,12 @@ class checker {
     std::set<std::uint32_t> started, ended;  ///< attempts, durable
     std::uint32_t counted = 0;               ///< of them, durable
     bool excused = false;
+    bool in_run = true;  ///< false: it had succeeded before the rerun
   };
   void learn(std::string_view type, std::string_view line);
   std::size_t task_of(const std::string& name) const;
   int expected_exit() const;
+  void task_over(std::size_t task);
 
   world& w_;
   std::vector<task_facts> tasks_;

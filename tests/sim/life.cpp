@@ -108,10 +108,10 @@ void life::start(bool anew) {
 
 asio::awaitable<void> life::drive(bool anew) {
   if (anew) {
-    run::new_run what{.id = w_.run, .plan = w_.plan, .continues = {}, .records = {}};
+    run::new_run what = w_.what;
     outcome_.emplace(co_await engine_->run(std::move(what)));
   } else {
-    outcome_.emplace(co_await engine_->resume(w_.run));
+    outcome_.emplace(co_await engine_->resume(w_.what.id));
   }
 }
 

@@ -44,8 +44,10 @@ class virtual_journal final : public run::journal_file {
 result<run::run_preview> virtual_run_store::preview(const run::plan& p) {
   run::run_preview view;
   for (std::size_t i = 0; i < p.tasks.size(); ++i) {
+    const run::task_plan& t = p.tasks[i];
     const unsigned char raw[20] = {1, static_cast<unsigned char>(i)};
-    if (!p.tasks[i].base_task) view.bases[p.tasks[i].id.str()] = git::oid(raw);
+    if (!t.base_task)
+      view.bases[t.id.str()] = t.base.empty() ? git::oid(raw) : git::oid::parse(t.base).value();
   }
   return view;
 }
@@ -153,15 +155,18 @@ auto virtual_run_store::record_open() -> awaited<void> {
   co_return result<void>();
 }
 
-auto virtual_run_store::record_task(task_id task, boost::json::object, std::optional<git::oid>,
-                                    std::optional<git::oid>) -> awaited<void> {
+auto virtual_run_store::record_task(task_id task, boost::json::object payload,
+                                    std::optional<git::oid>, std::optional<git::oid>)
+    -> awaited<void> {
   co_await owner_.pass(w_.disk_time());
   if (w_.disk.owner != &owner_) co_return fail(errc::held, "the run is another's");
   if (auto bad = disk_fault(w_, owner_, "recording a task")) co_return *bad;
-  bool& durable = w_.disk.record.tasks[task.str()];
+  recorded_task& ended = w_.disk.record.tasks[task.str()];
+  if (payload.at("outcome") == "succeeded")
+    ended.result = git::oid::parse(payload.at("commit").as_string()).value();
   co_await owner_.pass(w_.disk_time());
   if (auto bad = disk_fault(w_, owner_, "syncing the record")) co_return *bad;
-  durable = true;
+  ended.durable = true;
   co_return result<void>();
 }
 
@@ -179,7 +184,7 @@ auto virtual_run_store::record_end(boost::json::object) -> awaited<void> {
   co_await owner_.pass(w_.disk_time());
   if (auto bad = disk_fault(w_, owner_, "syncing the record")) co_return *bad;
   w_.disk.record.ended_durable = true;
-  for (auto& [task, durable] : w_.disk.record.tasks) durable = true;
+  for (auto& [task, done] : w_.disk.record.tasks) done.durable = true;
   co_return result<void>();
 }
 

@@ -30,7 +30,6 @@ class scenario {
   verdict play() {
     begin(true);
     while (w_.violation.empty() && !over_) turn();
-    if (w_.violation.empty()) w_.check->over();
     verdict v{w_.violation, w_.trace, steps_, lives_};
     stopped_.reset();
     active_.reset();
@@ -43,9 +42,12 @@ class scenario {
     for (std::uint64_t i = 0; i < count; ++i) {
       // Most come early, where the short runs are; a few come together.
       const std::uint64_t within = usual_steps >> w_.random.below(6);
-      disasters_.push_back({w_.random.below(within), static_cast<disaster>(w_.random.below(5))});
+      disasters_.push_back(
+          {steps_ + w_.random.below(within), static_cast<disaster>(w_.random.below(5))});
     }
-    if (w_.odds.meddle > 0) disasters_.push_back({w_.random.below(usual_steps), disaster::meddle});
+    if (w_.odds.meddle > 0)
+      disasters_.push_back({steps_ + w_.random.below(usual_steps), disaster::meddle});
+    calm_from_ = steps_ + 4 * usual_steps;
     std::ranges::sort(disasters_, std::ranges::greater(), &planned::step);
   }
 
@@ -56,10 +58,28 @@ class scenario {
     anew ? active_->run() : active_->resume();
   }
 
+  /// What is begun goes on as a rerun, now and then; else as the same run.
+  void go_on() {
+    if (!w_.random.one_in(8) || !rerun()) begin(false);
+  }
+
+  bool rerun() {
+    if (stopped_ || !w_.begin_rerun()) return false;
+    w_.note("=== rerun ===");
+    plan_disasters();
+    begin(true);
+    return true;
+  }
+
+  void run_over() {
+    w_.check->over();
+    if (!w_.violation.empty() || !w_.random.one_in(2) || !rerun()) over_ = true;
+  }
+
   void turn() {
     if (++steps_ > most_steps) return w_.broken("the run does not come to its end");
     if (!disasters_.empty() && disasters_.back().step <= steps_) return strike();
-    if (disasters_.empty() && steps_ > 4 * usual_steps) w_.calm = true;
+    if (disasters_.empty() && steps_ > calm_from_) w_.calm = true;
     const bool stepped = active_->step();
     if (w_.power_fails) return fail_power();
     if (active_->has_ended()) return end_life();
@@ -95,7 +115,7 @@ class scenario {
     if (w_.disk.owner == active_.get()) w_.disk.owner = nullptr;
     w_.orphan(active_.get());
     active_.reset();
-    begin(false);
+    go_on();
   }
 
   void fail_power() {
@@ -103,7 +123,7 @@ class scenario {
     stopped_.reset();
     active_.reset();
     w_.cut_power();
-    begin(false);
+    go_on();
   }
 
   /// The orchestrator is stopped; somebody ends its agents and gives the run to another one. Later
@@ -140,16 +160,16 @@ class scenario {
     w_.note("it ends with {}", outcome->exit_status());
     w_.check->ended(*outcome, ended.get());
     if (outcome->interrupted == 0)
-      over_ = true;
+      run_over();
     else
-      begin(false);
+      go_on();
   }
 
   void after_error(const life& ended, const error& e) {
     w_.note("it ends: {}", e.what);
     if (e.is(errc::no_match)) {
       if (w_.disk.record.ended)
-        over_ = true;
+        run_over();
       else if (w_.check->run_announced())
         w_.broken("the run is lost: " + e.what);
       else
@@ -163,7 +183,7 @@ class scenario {
   world w_;
   std::vector<planned> disasters_;  ///< the next one last
   std::unique_ptr<life> active_, stopped_;
-  std::uint64_t steps_ = 0, lives_ = 0;
+  std::uint64_t steps_ = 0, lives_ = 0, calm_from_ = 0;
   bool over_ = false;
 };
 

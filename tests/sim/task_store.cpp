@@ -77,6 +77,9 @@ auto virtual_task_store::start_from(git::oid record) -> awaited<run::task_start>
   run::task_start start;
   const auto taken = go_on_from(record, start);
   if (!taken) co_return taken.error();
+  start.same_run = false;
+  start.old_run = record;
+  if (!start.mind->attempts().empty()) start.made = start.mind->attempts().back().number;
   co_return start;
 }
 
@@ -170,13 +173,14 @@ auto virtual_task_store::take_checkpoint(run::save_request r, std::stop_token st
   c.state = r.record.mind.state;
   c.out = r.out_to;
   c.err = r.err_to;
+  c.rerun = w_.is_rerun;
   const git::oid id = w_.new_name();
   w_.disk.checkpoints.emplace(id, std::move(c));
   co_await turn();
   if (auto bad = disk_fault(w_, owner_, "syncing a checkpoint")) co_return *bad;
   saved_state& kept = w_.disk.checkpoints.at(id);
   kept.durable = true;
-  checkpoint::prepared p{.what = checkpoint::record{.run = w_.run, .task = r.record.task},
+  checkpoint::prepared p{.what = checkpoint::record{.run = w_.what.id, .task = r.record.task},
                          .old = r.record.previous.value_or(git::oid())};
   p.what.attempt = r.record.attempt;
   p.what.number = r.record.number;
@@ -212,7 +216,8 @@ auto virtual_task_store::remove_checkpoint(git::oid record) -> awaited<void> {
     w_.check->excuse_ref(task_);
     co_return *bad;
   }
-  ref& wip = w_.disk.wip[task_];
+  const bool ours = w_.disk.checkpoints.at(record).rerun == w_.is_rerun;
+  ref& wip = (ours ? w_.disk.wip : w_.disk.old_wip)[task_];
   if (wip.visible.is_zero()) co_return result<void>();
   w_.check->checkpoint_goes(task_);
   if (wip.visible != record) {

@@ -77,14 +77,20 @@ odds draw_odds(dice& d) {
 }  // namespace
 
 world::world(std::uint64_t s)
-    : seed(s), random(s), run(run_id::parse("20260102-000000-aaaa").value()) {
-  plan = draw_plan(random);
+    : seed(s),
+      random(s),
+      plan(draw_plan(random)),
+      what{.id = run_id::parse("20260102-000000-aaaa").value(),
+           .plan = plan,
+           .continues = {},
+           .records = {}} {
   odds = draw_odds(random);
   faults_left = static_cast<std::uint32_t>(random.between(1, 12));
   for (std::size_t i = 0; i < plan.tasks.size(); ++i)
     goals.push_back((units{1} << random.between(1, 5)) - 1);
   disk.wip.resize(plan.tasks.size());
   disk.result.resize(plan.tasks.size());
+  disk.old_wip.resize(plan.tasks.size());
   check = std::make_unique<checker>(*this);
 }
 
@@ -96,9 +102,9 @@ void world::write_note(std::string text) {
   if (trace.size() > 4000) trace.pop_front();
 }
 
-void world::broken(std::string what) {
-  note("BROKEN: {}", what);
-  if (violation.empty()) violation = std::move(what);
+void world::broken(std::string how) {
+  note("BROKEN: {}", how);
+  if (violation.empty()) violation = std::move(how);
 }
 
 git::oid world::new_name() {
@@ -170,12 +176,14 @@ void world::cut_power() {
     if (random.one_in(2)) r.visible = r.durable;
     r.durable = r.visible;
   };
-  for (std::size_t i = 0; i < disk.wip.size(); ++i) {
-    const bool deleted = disk.wip[i].visible.is_zero();
-    settle(disk.wip[i]);
-    // Whoever deletes it again finds nothing to do, and nothing to sync: `prune` takes it.
-    if (deleted && !disk.wip[i].visible.is_zero()) check->excuse_ref(i);
-  }
+  for (std::vector<ref>* refs : {&disk.wip, &disk.old_wip})
+    for (std::size_t i = 0; i < refs->size(); ++i) {
+      ref& r = (*refs)[i];
+      const bool deleted = r.visible.is_zero();
+      settle(r);
+      // Whoever deletes it again finds nothing to do, and nothing to sync: `prune` takes it.
+      if (deleted && !r.visible.is_zero()) check->excuse_ref(i);
+    }
   for (ref& r : disk.result) settle(r);
   std::erase_if(disk.checkpoints,
                 [&](const auto& c) { return !c.second.durable && random.one_in(2); });
@@ -185,8 +193,8 @@ void world::cut_power() {
   record.ended = record.ended_durable || (record.ended && random.one_in(2));
   record.started_durable = record.started;
   record.ended_durable = record.ended;
-  std::erase_if(record.tasks, [&](const auto& t) { return !t.second && random.one_in(2); });
-  for (auto& [task, durable] : record.tasks) durable = true;
+  std::erase_if(record.tasks, [&](const auto& t) { return !t.second.durable && random.one_in(2); });
+  for (auto& [task, ended] : record.tasks) ended.durable = true;
   for (auto slot = disk.slots.begin(); slot != disk.slots.end();) {
     if (random.one_in(2)) slot->second.work &= random.next();  // nobody had synced its files
     slot = random.one_in(16) ? disk.slots.erase(slot) : std::next(slot);

@@ -10,7 +10,7 @@
 #include <optional>
 #include <remora/core/exit_status.hpp>
 #include <remora/git/oid.hpp>
-#include <remora/run/plan.hpp>
+#include <remora/run/engine.hpp>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -31,6 +31,7 @@ struct saved_state {
   std::string state;
   std::uint64_t out = 0, err = 0;
   bool durable = false;
+  bool rerun = false;  ///< of the rerun, not of the run before
 };
 
 struct ref {
@@ -48,9 +49,14 @@ struct attempt_dir {
   std::string state, prompt, out, err;
 };
 
+struct recorded_task {
+  bool durable = false;
+  git::oid result;  ///< zero: it did not succeed
+};
+
 struct run_record {
   bool started = false, started_durable = false;
-  std::map<std::string, bool> tasks;  ///< ended → durable
+  std::map<std::string, recorded_task> tasks;  ///< that have ended
   bool ended = false, ended_durable = false;
 };
 
@@ -59,6 +65,7 @@ struct disk {
   std::unordered_map<git::oid, saved_state> checkpoints;
   std::unordered_map<git::oid, units> results;
   std::vector<ref> wip, result;  ///< by task
+  std::vector<ref> old_wip;      ///< in a rerun: those of the run before
   std::map<std::string, worktree> slots;
   std::map<std::string, attempt_dir> attempts;
   run_record record;
@@ -113,8 +120,9 @@ class world {
   dice random;
   timeline time;
   sim::disk disk;
-  run::plan plan;
-  run_id run;
+  run::plan plan;     ///< of the first run; tasks have its indices in a rerun too
+  run::new_run what;  ///< the run that goes on
+  bool is_rerun = false;
   std::vector<units> goals;  ///< by task
   std::vector<std::unique_ptr<virtual_process>> processes;
   std::unique_ptr<checker> check;
@@ -140,6 +148,9 @@ class world {
   void cut_power();
   void orphan(const life* owner);
   void meddle_with_refs();
+
+  /// What did not succeed, as a new run. False: there is nothing, or its checkpoints are not known.
+  bool begin_rerun();
 
  private:
   void write_note(std::string text);
