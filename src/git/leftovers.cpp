@@ -32,7 +32,7 @@ class cleaner {
     }
   }
 
-  /// What a scan does not capture: a FIFO, a nested repository's git directory, ...
+  /// What a scan does not capture: a FIFO, a socket, ...
   void others(const manifest& now) {
     for (const omission& o : now.left_out) {
       const bool ours = o.path.starts_with(".git/") || o.path == ".git";

@@ -111,6 +111,27 @@ result<index_entry> entry_from_json(const json::value& v) {
   return e;
 }
 
+json::object nested_to_json(const nested_repository& n) {
+  json::object o;
+  path_to_json(o, "path", n.path);
+  o["mode"] = fmt::format("{:06o}", static_cast<std::uint32_t>(n.mode));
+  o["id"] = n.id.hex();
+  o["empty_directories"] = paths_to_json(n.empty_directories);
+  return o;
+}
+
+result<nested_repository> nested_from_json(const json::value& v) {
+  if (!v.is_object()) return malformed("an entry of nested");
+  const json::object& o = v.get_object();
+  nested_repository n;
+  REMORA_TRY(n.path, path_of(v));
+  REMORA_TRY(n.mode, mode_of(text_at(o, "mode")));
+  REMORA_TRY(n.id, oid::parse(text_at(o, "id")));
+  REMORA_TRY(n.empty_directories, paths_from_json(o, "empty_directories"));
+  if (n.mode != mode::directory && n.mode != mode::file) return malformed("a mode of nested");
+  return n;
+}
+
 }  // namespace
 
 std::vector<std::string> unreadable_paths(const std::vector<omission>& left_out) {
@@ -130,6 +151,9 @@ json::object to_json(const manifest& m) {
   }
   json::object o;
   o["left_out"] = std::move(left_out);
+  json::array nested;
+  for (const nested_repository& n : m.nested) nested.push_back(nested_to_json(n));
+  o["nested"] = std::move(nested);
   o["empty_directories"] = paths_to_json(m.empty_directories);
   o["converted"] = paths_to_json(m.converted);
   o["head_torn"] = m.head_torn;
@@ -144,6 +168,11 @@ result<manifest> manifest_from_json(const json::object& o) {
     if (!v.is_object()) return malformed("an entry of left_out");
     REMORA_TRY(std::string path, path_of(v));
     m.left_out.push_back({std::move(path), text_at(v.get_object(), "reason")});
+  }
+  REMORA_TRY(const json::array* const nested, list_at(o, "nested"));
+  for (std::size_t i = 0; nested && i < nested->size(); ++i) {
+    REMORA_TRY(nested_repository n, nested_from_json((*nested)[i]));
+    m.nested.push_back(std::move(n));
   }
   REMORA_TRY(m.empty_directories, paths_from_json(o, "empty_directories"));
   REMORA_TRY(m.converted, paths_from_json(o, "converted"));

@@ -9,6 +9,7 @@
 #include <remora/core/text.hpp>
 
 #include "git/gitdir_state.hpp"
+#include "git/nested.hpp"
 #include "git/tree_writer.hpp"
 
 namespace remora::git {
@@ -111,6 +112,7 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
   REMORA_TRY(const scan_result now,
              before.run(root.get(), tree.git_dir, scanner::base_root(what.tree)));
 
+  REMORA_CHECK(remove_other_nested(root.get(), now.manifest, what.manifest));
   write_request request{what.tree, &what.manifest, &now, {}, what.head.commit};
   for (const index_entry& e : what.index.entries)
     if (e.skip_worktree && e.stage == 0) request.skipped.emplace(e.path, e.id);
@@ -122,6 +124,7 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
   REMORA_TRY(const scan_result written, after.run(root.get(), tree.git_dir, now.root));
   remove_leftovers(repo, root.get(), written, what.tree, what.manifest, report);
   make_empty_directories(root.get(), what.manifest, report);
+  REMORA_CHECK(restore_nested(repo, root.get(), what.manifest, stop, report));
 
   REMORA_CHECK(restore_head(repo, git_dir.get(), full_branch(branch), what.head, report));
   REMORA_TRY(const oid head_tree, tree_of(repo, what.head.commit));
@@ -143,8 +146,9 @@ result<restore_report> export_tree(const repository& repo, const oid& tree_id, c
   manifest plain = m;
   plain.left_out.clear();  // nothing is there that could be spared
   const write_request request{tree_id, &plain, nullptr, {}, {}};
-  REMORA_TRY(restore_report report, tree_writer(repo, root.get(), request, std::move(stop)).run());
+  REMORA_TRY(restore_report report, tree_writer(repo, root.get(), request, stop).run());
   make_empty_directories(root.get(), plain, report);
+  REMORA_CHECK(restore_nested(repo, root.get(), plain, stop, report));
   return report;
 }
 

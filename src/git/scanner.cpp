@@ -78,6 +78,7 @@ result<scan_result> scanner::run(int root, const std::filesystem::path& git_dir,
   REMORA_TRY(out_.root, scan(top, names, known));
   if (fault_) return *fault_;
   std::sort(out_.manifest.left_out.begin(), out_.manifest.left_out.end());
+  std::sort(out_.manifest.nested.begin(), out_.manifest.nested.end());
   std::sort(out_.manifest.empty_directories.begin(), out_.manifest.empty_directories.end());
   std::sort(out_.manifest.converted.begin(), out_.manifest.converted.end());
   return std::move(out_);
@@ -157,8 +158,13 @@ result<void> scanner::visit_skipped(place& here, const directory_ptr& before, di
 }
 
 result<void> scanner::visit(place& here, found& at) {
-  if (at.name == ".git") {
-    if (here.depth > 0) leave_out(at, "nested repository: its git directory is not captured");
+  if (at.name == ".git" && !rules_.opaque) {
+    const std::size_t above = at.path.size() - std::string_view("/.git").size();
+    if (here.depth > 0) out_.manifest.nested.push_back({at.path.substr(0, above), {}, {}, {}});
+    return {};
+  }
+  if (rules_.opaque && at.name.ends_with(".lock")) {
+    leave_out(at, "lock");
     return {};
   }
   if (at.path.size() > max_path_bytes) {
@@ -288,7 +294,7 @@ bool scanner::is_known(const found& at) const noexcept {
 }
 
 bool scanner::wanted(place& here, const found& at, bool is_directory) {
-  if (is_known(at) || !here.rules.ignores(at.path, is_directory)) return true;
+  if (rules_.opaque || is_known(at) || !here.rules.ignores(at.path, is_directory)) return true;
   if (index_.tracks(at.path, is_directory)) return true;
   const auto verdict = rules_.include->match(at.path, is_directory);
   if (verdict == ignore_list::verdict::ignored) return true;

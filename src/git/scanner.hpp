@@ -44,6 +44,7 @@ struct scan_rules {
   conversions convert;
   std::uint64_t max_file_bytes = 0;
   bool forget_untracked = false;  ///< only the base counts as known: rules apply to all the rest
+  bool opaque = false;  ///< a git directory: nothing is ignored, and locks are nobody's by then
   bool keep_skipped = true;  ///< entries of a sparse checkout stay, though their files are absent
   /// Paths that could not be read before, with an error that may pass. One that is not among them
   /// joins them and fails the scan; null: it is left out at once.

@@ -8,6 +8,7 @@
 #include <remora/git/snapshot.hpp>
 
 #include "git/gitdir_state.hpp"
+#include "git/nested.hpp"
 #include "git/scanner.hpp"
 
 namespace remora::git {
@@ -92,6 +93,7 @@ struct snapshotter::impl {
   conversions convert;
 
   directory_ptr last;
+  nested_cache nested;
   std::uint32_t number = 0;
   std::optional<index_view> index;
   position last_position;  ///< that `last_index` was made at
@@ -100,7 +102,7 @@ struct snapshotter::impl {
 
   result<void> refresh_index(int git_dir, const position& now);
   result<snapshot> scan(const repository& repo, object_writer& objects, std::stop_token stop,
-                        int root, int git_dir, directory_ptr& result);
+                        int root, int git_dir, directory_ptr& known, nested_cache& nested);
   result<void> describe_index(const repository& repo, const position& now, snapshot& out);
   result<void> adopt_named(const repository& repo, object_writer& objects, snapshot& out) const;
 };
@@ -161,7 +163,7 @@ result<void> snapshotter::impl::adopt_named(const repository& repo, object_write
 
 result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& objects,
                                          std::stop_token stop, int root, int git_dir,
-                                         directory_ptr& known) {
+                                         directory_ptr& known, nested_cache& known_nested) {
   snapshot out;
   database sink(objects);
   const shared_rules shared = shared_rules::read(repo);
@@ -181,6 +183,7 @@ result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& 
     out.manifest = std::move(scanned.manifest);
     out.files_scanned = scanned.files_scanned;
     out.files_read += scanned.files_read;
+    REMORA_CHECK(take_nested(repo, sink, root, how, number + 1, stop, known_nested, out.manifest));
     out.operation = read_operation(git_dir, out.manifest.left_out);
     const position after = read_position(repo, git_dir);
     const bool still = before == after && index->identity() == after.index;
@@ -229,8 +232,9 @@ result<snapshot> snapshotter::take(const repository& repo, object_writer& object
   if (!git_dir) return gone(my.tree, "has lost its git directory");
 
   directory_ptr known = my.last;
+  nested_cache nested = my.nested;
   REMORA_TRY(snapshot out,
-             my.scan(repo, objects, std::move(stop), root.get(), git_dir->get(), known));
+             my.scan(repo, objects, std::move(stop), root.get(), git_dir->get(), known, nested));
   // Removed while it was walked: what was seen is a part.
   if (auto still = open_root(my.tree, had_files); !still) return still.error();
   if (!points_home(root.get(), my.tree))
@@ -245,6 +249,7 @@ result<snapshot> snapshotter::take(const repository& repo, object_writer& object
   const std::vector<std::string> unread = unreadable_paths(out.manifest.left_out);
   my.faults = {unread.begin(), unread.end()};
   my.last = std::move(known);
+  my.nested = std::move(nested);
   ++my.number;
   return out;
 }

@@ -153,7 +153,8 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   const std::optional<git::snapshot>& last = where->last;
   const bool index_differs = last && (last->index.entries != files.index.entries ||
                                       last->index.removed != files.index.removed);
-  taken.files_differ = !last || last->tree != files.tree || index_differs;
+  const bool nested_differ = last && last->manifest.nested != files.manifest.nested;
+  taken.files_differ = !last || last->tree != files.tree || index_differs || nested_differ;
   taken.head_moved =
       last ? last->head.commit != files.head.commit : files.head.commit != r.record.base;
   const bool quiet = (!last || last->manifest.left_out == files.manifest.left_out) &&

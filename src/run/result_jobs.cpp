@@ -60,6 +60,8 @@ result<final_state> read_final(git_worker* worker, const result_request& r) {
                                            files.manifest, r.rules));
   f.left_out = files.manifest.left_out;
   f.left_out.insert(f.left_out.end(), f.tree.left_out.begin(), f.tree.left_out.end());
+  for (const git::nested_repository& n : files.manifest.nested)
+    f.left_out.push_back({n.path + "/.git", "nested repository"});
   f.whole = f.left_out.empty() && files.stashes.empty();
   return f;
 }

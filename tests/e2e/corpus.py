@@ -9,7 +9,6 @@ time all that is there must be what was there, but for what the checkpoint's man
 read others cannot: started as root, all of it is done as an ordinary user, too. Needs git and nothing else.
 """
 
-import base64
 import hashlib
 import os
 import shutil
@@ -236,7 +235,7 @@ def raw(name):
 
 
 def files_of(found):
-    return {path: what for path, what in found.items() if "//" not in path}
+    return {path: what for path, what in found.items() if not path.startswith("./.git//")}
 
 
 # --- the comparison ---
@@ -303,9 +302,7 @@ class Corpus(Job):
 
     @staticmethod
     def path_of(item):
-        if "path_base64" in item:
-            return text(base64.b64decode(item["path_base64"]))
-        return item["path"]
+        return text(bytes.fromhex(item["path_hex"])) if "path_hex" in item else item["path"]
 
     def test_all_of_it_is_captured_and_restored_beside_it(self):
         _, _, before = self.built()

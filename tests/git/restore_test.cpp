@@ -1,4 +1,6 @@
 // Putting a snapshot back: files, HEAD, index, operations; and what must not be touched.
+#include <fmt/format.h>
+
 #include <map>
 #include <remora/git/restore.hpp>
 
@@ -76,6 +78,44 @@ git::oid tree_with(const test_repo& repo, const std::string& lines) {
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(restore)
+
+BOOST_AUTO_TEST_CASE(W5_nested_repositories_come_back_as_repositories) {
+  pair s;
+  for (const char* path : {"one", "deep/two", "deep/two/three"}) {
+    s.git(fmt::format("init -q {}", path));
+    s.write(fmt::format("{}/file", path), path);
+    s.git(fmt::format("-C {} add file", path));
+  }
+  s.git("-C one commit -q -m committed");
+  s.write("one/file", "changed since");
+  s.write("pointer/.git", "gitdir: /nowhere\n");
+  const auto taken = s.take();
+  s.restore(taken);
+  s.check_equal();
+  for (const char* path : {"one", "deep/two", "deep/two/three"}) {
+    const std::string status = fmt::format("-C {} status --porcelain=v2 --branch", path);
+    BOOST_TEST(s.repo.git_in(s.second, status) == s.git(status), path);
+  }
+
+  // Over one that is another by now, and beside one that was not there.
+  s.repo.git_in(s.second, "-C one checkout -q -b elsewhere");
+  s.repo.git_in(s.second, "init -q besides");
+  s.repo.git_in(s.second, "init -q a.txt.d");
+  s.restore(taken);
+  s.check_equal();
+}
+
+BOOST_AUTO_TEST_CASE(W5_a_nested_repository_that_could_not_be_taken_is_not_removed) {
+  pair s;
+  s.git("init -q nested");
+  s.write("nested/file", "f");
+  auto taken = s.take();
+  s.restore(taken);
+  taken.manifest.nested.clear();
+  taken.manifest.left_out.push_back({"nested/.git", "nested repository: its .git is no directory"});
+  s.restore(taken);
+  BOOST_TEST(std::filesystem::exists(s.second / "nested/.git/HEAD"));
+}
 
 BOOST_AUTO_TEST_CASE(files_modes_links_and_empty_directories_come_back) {
   pair s([](const test_repo& r) {

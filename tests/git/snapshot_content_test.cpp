@@ -105,18 +105,45 @@ BOOST_AUTO_TEST_CASE(W3_sockets_and_devices_are_listed) {
   if (device) BOOST_TEST(reason(taken, "null") == "device");
 }
 
-BOOST_AUTO_TEST_CASE(W5_a_nested_repository_is_captured_as_plain_files) {
+BOOST_AUTO_TEST_CASE(
+    W5_a_nested_repository_is_captured_as_files_and_its_git_directory_beside_them) {
   slot s;
   s.write("nested/file", "f");
   s.write("nested/sub/more", "m");
   s.git("init -q nested");
-  s.write("bare/.git", "gitdir: /nowhere\n");
-  const auto taken = s.take();
+  s.write("nested/.git/config.lock", "");  // of a git that is gone when it is put back
+  s.write("pointer/.git", "gitdir: /nowhere\n");
+  std::filesystem::create_directory(s.root / "linked");
+  std::filesystem::create_symlink("../nested/.git", s.root / "linked/.git");
+  git::snapshotter shots = s.open();
+  const auto taken = s.take(shots);
   BOOST_TEST(s.content(taken, "nested/file") == "f");
   BOOST_TEST(s.content(taken, "nested/sub/more") == "m");
-  BOOST_TEST(reason(taken, "nested/.git").starts_with("nested repository"));
-  BOOST_TEST(reason(taken, "bare/.git").starts_with("nested repository"));
-  BOOST_TEST(std::filesystem::is_directory(s.root / "nested/.git"));
+  BOOST_REQUIRE(taken.manifest.nested.size() == 2u);
+  const git::nested_repository& nested = taken.manifest.nested[0];
+  BOOST_TEST(nested.path == "nested");
+  BOOST_TEST(must(s.opened->read_path(nested.id, "HEAD")).value() ==
+             read_bytes(s.root / "nested/.git/HEAD"));
+  BOOST_TEST(std::ranges::count(nested.empty_directories, "refs/heads") == 1);
+  BOOST_TEST(reason(taken, "nested/.git/config.lock") == "lock");
+  BOOST_TEST(must(s.opened->read_blob(taken.manifest.nested[1].id)) == "gitdir: /nowhere\n");
+  BOOST_TEST(reason(taken, "linked/.git") == "nested repository: its .git is no directory");
+
+  const std::uint64_t written = s.objects->bytes_written();
+  BOOST_TEST((s.take(shots).manifest.nested == taken.manifest.nested));
+  BOOST_TEST(s.objects->bytes_written() == written);
+  s.git("-C nested commit -q --allow-empty -m one");
+  BOOST_TEST((s.take(shots).manifest.nested[0].id != nested.id));
+}
+
+BOOST_AUTO_TEST_CASE(W13_a_nested_repository_with_a_file_that_is_too_large_is_left_out) {
+  slot s;
+  s.git("init -q nested");
+  s.write("nested/.git/objects/pack/pack-1.pack", std::string(2000, 'x'));
+  const auto taken = s.take({.include = {}, .max_file_bytes = 1000, .branch = {}});
+  BOOST_TEST(taken.manifest.nested.empty());
+  BOOST_TEST(reason(taken, "nested/.git") ==
+             "nested repository: a file of its git directory is too large");
 }
 
 BOOST_AUTO_TEST_CASE(W6_a_submodule_keeps_its_commit_and_its_content_is_declared) {

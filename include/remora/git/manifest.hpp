@@ -11,7 +11,7 @@ namespace remora::git {
 struct omission {
   std::string path;
   std::string reason;  ///< `fifo`, `socket`, `device`, `unreadable`, `too large`, `path too long`,
-                       ///< `name refused by git`, `nested repository`, `submodule content`,
+                       ///< `name refused by git`, `nested repository: …`, `submodule content`,
                        ///< `changed while read`, …
   auto operator<=>(const omission&) const = default;
 };
@@ -21,8 +21,18 @@ inline constexpr std::string_view unreadable = "unreadable";
 /// The paths that were left out for that.
 std::vector<std::string> unreadable_paths(const std::vector<omission>& left_out);
 
+/// The git directory of a repository within the worktree, whose other files are files of the tree.
+struct nested_repository {
+  std::string path;                            ///< of the directory that `.git` is in
+  git::mode mode{};                            ///< directory; file: it says where the real one is
+  oid id;                                      ///< the tree of its files, or that file
+  std::vector<std::string> empty_directories;  ///< below `.git`
+  auto operator<=>(const nested_repository&) const = default;
+};
+
 struct manifest {
   std::vector<omission> left_out;
+  std::vector<nested_repository> nested;
   std::vector<std::string> empty_directories;
   /// Paths whose tree entry is the base's normalised object, because they did not change since
   /// checkout; a restore writes them as a checkout does. Everything else is raw bytes.

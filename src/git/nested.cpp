@@ -1,0 +1,198 @@
+#include "git/nested.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <set>
+
+#include "git/remove_tree.hpp"
+#include "git/tree_writer.hpp"
+
+namespace remora::git {
+namespace {
+
+constexpr std::size_t most_pointer = 8192;
+constexpr const char* dot_git = ".git";
+
+std::string git_dir_of(const std::string& path) {
+  return path + "/.git";
+}
+
+scan_rules opaque_rules(std::uint64_t max_file_bytes) {
+  static const shared_rules no_rules;
+  static const ignore_list no_patterns;
+  scan_rules how;
+  how.ignore = &no_rules;
+  how.include = &no_patterns;
+  how.max_file_bytes = max_file_bytes;
+  how.opaque = true;
+  return how;
+}
+
+class taker {
+ public:
+  taker(const repository& repo, content_sink& sink, const scan_rules& rules, std::uint32_t number,
+        const std::stop_token& stop, manifest& m)
+      : repo_(repo),
+        sink_(sink),
+        how_(opaque_rules(rules.max_file_bytes)),
+        number_(number),
+        stop_(stop),
+        m_(m) {}
+
+  /// The cache of a directory; nothing where it is none, or was left out.
+  result<directory_ptr> take(int root, const std::string& path, directory_ptr known) {
+    const auto above = open_beneath(root, path, O_RDONLY | O_DIRECTORY);
+    if (!above) return left_out(path, above.error());
+    struct stat st{}, here{};
+    if (::fstat(above->get(), &here) != 0 ||
+        ::fstatat(above->get(), dot_git, &st, AT_SYMLINK_NOFOLLOW) != 0)
+      return left_out(path, os_error(errno, path));
+    if (S_ISREG(st.st_mode)) return pointer(above->get(), path);
+    if (!S_ISDIR(st.st_mode)) return left_out(path, "nested repository: its .git is no directory");
+    if (st.st_dev != here.st_dev) return left_out(path, "other file system");
+    const auto fd = open_directory(above->get(), dot_git);
+    if (!fd) return left_out(path, fd.error());
+    return directory_at(fd->get(), path, std::move(known));
+  }
+
+ private:
+  result<directory_ptr> left_out(const std::string& path, std::string_view why) {
+    m_.left_out.push_back({git_dir_of(path), std::string(why)});
+    return directory_ptr();
+  }
+  result<directory_ptr> left_out(const std::string& path, const error& e) {
+    if (is_lack(e)) return e;
+    if (e.is_errno(ENOENT)) return directory_ptr();  // it is no repository any more
+    return left_out(path, unreadable);
+  }
+
+  /// A worktree or a submodule of another repository says here where that is.
+  result<directory_ptr> pointer(int above, const std::string& path) {
+    const auto bytes = read_regular(above, dot_git, most_pointer);
+    if (!bytes) return left_out(path, bytes.error());
+    REMORA_TRY(const oid id, sink_.blob(*bytes));
+    m_.nested.push_back({path, mode::file, id, {}});
+    return directory_ptr();
+  }
+
+  /// A git that is at work there writes objects before the refs that name them, and the walk may
+  /// pass the ones before and the others after: only what two looks agree on belongs together.
+  result<directory_ptr> directory_at(int fd, const std::string& path, directory_ptr known) {
+    constexpr int looks = 3;
+    directory_ptr last = known ? std::move(known) : scanner::base_root(oid());
+    bool agreed = false;
+    manifest of;
+    for (int i = 0; i < looks && !agreed; ++i) {
+      scanner walk(repo_, sink_, no_index_, how_, number_, stop_);
+      REMORA_TRY(scan_result scanned, walk.run(fd, {}, last));
+      agreed = !last->unread && last->tree == scanned.root->tree && !last->tree.is_zero();
+      last = std::move(scanned.root);
+      of = std::move(scanned.manifest);
+    }
+    const auto too_large = [](const omission& o) { return o.reason == "too large"; };
+    if (std::ranges::any_of(of.left_out, too_large))
+      return left_out(path, "nested repository: a file of its git directory is too large");
+    if (!agreed) (void)left_out(path, "changed while read");
+    for (omission& o : of.left_out)
+      m_.left_out.push_back({git_dir_of(path) + '/' + o.path, std::move(o.reason)});
+    oid tree = last->tree;
+    if (tree.is_zero()) {
+      REMORA_TRY(tree, sink_.tree({}));
+    }
+    m_.nested.push_back({path, mode::directory, tree, std::move(of.empty_directories)});
+    return last;
+  }
+
+  const repository& repo_;
+  content_sink& sink_;
+  scan_rules how_;
+  std::uint32_t number_;
+  const std::stop_token& stop_;
+  manifest& m_;
+  index_view no_index_;
+};
+
+/// What is at `.git` in `above`, as a snapshot would name it; nothing where that cannot be said.
+std::optional<nested_repository> there(const repository& repo, int root, const std::string& path,
+                                       const std::stop_token& stop) {
+  hash_sink sink;
+  manifest m;
+  const scan_rules all = opaque_rules(std::numeric_limits<std::uint64_t>::max());
+  const auto taken = taker(repo, sink, all, 1, stop, m).take(root, path, nullptr);
+  if (!taken || m.nested.size() != 1 || !m.left_out.empty()) return std::nullopt;
+  return std::move(m.nested.front());
+}
+
+result<void> write_one(const repository& repo, int above, const nested_repository& n,
+                       const std::stop_token& stop, restore_report& report) {
+  REMORA_CHECK(remove_tree(above, dot_git));
+  if (n.mode == mode::file) {
+    REMORA_TRY(const std::string bytes, repo.read_blob(n.id));
+    return replace_file(above, dot_git, bytes, 0666);
+  }
+  if (::mkdirat(above, dot_git, 0777) != 0)
+    return os_error(errno, "cannot make " + git_dir_of(n.path));
+  REMORA_TRY(const unique_fd fd, open_directory(above, dot_git));
+  manifest plain;
+  plain.empty_directories = n.empty_directories;
+  const write_request request{n.id, &plain, nullptr, {}, {}};
+  REMORA_TRY(restore_report written, tree_writer(repo, fd.get(), request, stop).run());
+  make_empty_directories(fd.get(), plain, written);
+  report.files_written += written.files_written;
+  for (omission& o : written.not_restored)
+    report.not_restored.push_back({git_dir_of(n.path) + '/' + o.path, std::move(o.reason)});
+  return {};
+}
+
+}  // namespace
+
+result<void> take_nested(const repository& repo, content_sink& sink, int root,
+                         const scan_rules& rules, std::uint32_t number, const std::stop_token& stop,
+                         nested_cache& known, manifest& m) {
+  const std::vector<nested_repository> found = std::exchange(m.nested, {});
+  nested_cache now;
+  taker take(repo, sink, rules, number, stop, m);
+  for (const nested_repository& n : found) {
+    const auto before = known.find(n.path);
+    REMORA_TRY(directory_ptr taken,
+               take.take(root, n.path, before == known.end() ? nullptr : before->second));
+    if (taken) now.emplace(n.path, std::move(taken));
+  }
+  known = std::move(now);
+  return {};
+}
+
+result<void> remove_other_nested(int root, const manifest& now, const manifest& wanted) {
+  std::set<std::string> spared;
+  for (const nested_repository& n : wanted.nested) spared.insert(git_dir_of(n.path));
+  for (const omission& o : wanted.left_out) spared.insert(o.path);
+  for (const nested_repository& n : now.nested) {
+    if (spared.contains(git_dir_of(n.path))) continue;
+    const auto above = open_beneath(root, n.path, O_RDONLY | O_DIRECTORY);
+    if (above) REMORA_CHECK(remove_tree(above->get(), dot_git));
+  }
+  return {};
+}
+
+result<void> restore_nested(const repository& repo, int root, const manifest& wanted,
+                            const std::stop_token& stop, restore_report& report) {
+  for (const nested_repository& n : wanted.nested) {
+    const auto above = make_path(root, n.path);
+    if (!above) {
+      report.not_restored.push_back({git_dir_of(n.path), "the directory cannot be made"});
+      continue;
+    }
+    if (there(repo, root, n.path, stop) == n) continue;
+    auto written = write_one(repo, above->get(), n, stop, report);
+    if (!written && !written.error().is(errc::corrupt)) return written.error();
+    if (!written) report.not_restored.push_back({git_dir_of(n.path), written.error().what});
+  }
+  return {};
+}
+
+}  // namespace remora::git
