@@ -106,7 +106,8 @@ class Job(unittest.TestCase):
             process.wait()
         for pids in self.seen.glob("pids.*"):
             for pid in pids.read_text().split():
-                with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                # A zombie's is nobody's to read, but root's.
+                with contextlib.suppress(ProcessLookupError, FileNotFoundError, PermissionError):
                     if "SEEN=" + str(self.seen) in Path(f"/proc/{pid}/environ").read_text():
                         os.kill(int(pid), signal.SIGKILL)
         for path in self.mounted:
