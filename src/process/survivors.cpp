@@ -44,13 +44,32 @@ std::optional<identity> parse_identity(std::string_view text) {
   return who;
 }
 
-/// The words of a process's command line; none where it is gone or not ours to read.
-std::vector<std::string> command_line(int pid) {
+/// What the kernel holds of a process in `/proc/PID/<file>`, each string ended by a zero byte; none
+/// where it is gone or not ours to read.
+std::vector<std::string> strings_of(int pid, const char* file) {
   std::vector<std::string> words;
-  const auto text = read_file(fmt::format("/proc/{}/cmdline", pid), 64 << 20);
+  const auto text = read_file(fmt::format("/proc/{}/{}", pid, file), 64 << 20);
   if (!text) return words;
   for (const std::string_view word : split(*text, '\0')) words.emplace_back(word);
   return words;
+}
+
+/// Calls `visit(identity, parent, strings of `file`)` for every process; all three are of the same
+/// one.
+template <class Visit>
+void for_each_process(const char* file, Visit visit) {
+  std::error_code failed;
+  std::filesystem::directory_iterator all("/proc", failed);
+  for (; !failed && all != std::filesystem::directory_iterator(); all.increment(failed)) {
+    const std::string name = all->path().filename().string();
+    int pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) continue;
+    const auto before = read_stat(pid);
+    const std::vector<std::string> strings = strings_of(pid, file);
+    const auto after = read_stat(pid);
+    if (before && after && after->start_ticks == before->start_ticks)
+      visit(identity{pid, after->start_ticks, boot_id()}, after->parent, strings);
+  }
 }
 
 bool is_shim_program(const std::string& path) {
@@ -114,22 +133,33 @@ result<bool> give_up_attempt(const std::filesystem::path& attempt_dir) {
   return told;
 }
 
+result<bool> end_strays(const std::filesystem::path& attempt_dir,
+                        const std::vector<std::string>& settings) {
+  const auto holder = read_file(attempt_dir / "lock", 4096);
+  if (!holder && !holder.error().is_errno(ENOENT)) return holder.error();
+  if (!holder || holder->empty()) return false;
+  bool any = false;
+  result<void> ended;
+  for_each_process("environ", [&](const identity& who, int, const std::vector<std::string>& has) {
+    const bool is_one = std::ranges::all_of(settings, [&](const std::string& wanted) {
+      return std::ranges::find(has, wanted) != has.end();
+    });
+    if (!is_one) return;
+    const auto told = signal_survivor(who, SIGKILL);
+    if (!told) ended = told.error();
+    any = any || (told && *told);
+  });
+  REMORA_CHECK(ended);
+  return any;
+}
+
 std::vector<running_shim> find_shims(std::string_view prefix) {
   std::vector<running_shim> found;
-  std::error_code failed;
-  std::filesystem::directory_iterator all("/proc", failed);
-  for (; !failed && all != std::filesystem::directory_iterator(); all.increment(failed)) {
-    const std::string name = all->path().filename().string();
-    int pid = 0;
-    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) continue;
-    const auto before = read_stat(pid);
-    const std::vector<std::string> words = command_line(pid);
-    if (!before || words.size() < 2 || !is_shim_program(words[0])) continue;
-    const auto after = read_stat(pid);  // of one and the same process
-    if (!after || after->start_ticks != before->start_ticks) continue;
-    if (words[1].starts_with(prefix))
-      found.push_back({{pid, after->start_ticks, boot_id()}, words[1], after->parent});
-  }
+  for_each_process(
+      "cmdline", [&](const identity& who, int parent, const std::vector<std::string>& words) {
+        if (words.size() > 1 && is_shim_program(words[0]) && words[1].starts_with(prefix))
+          found.push_back({who, words[1], parent});
+      });
   return found;
 }
 

@@ -284,6 +284,22 @@ class Recovery(Job):
         wait_until("the agent", lambda: (self.seen / "started.c").exists())
         return process
 
+    # --- nobody is left who knows of an agent's tree ---
+
+    def test_P13_what_outlives_its_shim_and_remora_is_ended_before_a_successor(self):
+        agent = 'cat > /dev/null\n[ -e "$SEEN/stray" ] && exit 0\nsetsid sleep 987654 &\necho $! > "$SEEN/pids.stray"\ntouch "$SEEN/stray"\nwait\n'
+        process = self.start("run", self.plan(["a"], "", agent))
+        wait_until("the agent has started something", lambda: (self.seen / "stray").exists())
+        (stray,) = self.pids()
+        (lock,) = self.runs().glob("*/attempts/a.1/lock")
+        self.stop(process)  # it adopts what its shim leaves, and would end it
+        os.kill(int(lock.read_text().split()[0]), signal.SIGKILL)
+        process.kill()
+        process.wait()
+        self.assertTrue(alive(stray))
+        self.remora("resume")
+        self.assertFalse(alive(stray))
+
     # --- damage that doctor tells of ---
 
     def test_G13_zero_byte_refs_and_damaged_checkpoints_are_told_and_mended(self):

@@ -4,7 +4,9 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 
+#include <fstream>
 #include <remora/process/survivors.hpp>
+#include <thread>
 
 #include "process/proc.hpp"
 #include "world.hpp"
@@ -115,6 +117,40 @@ BOOST_AUTO_TEST_CASE(P13_a_lock_that_names_somebody_else_leads_to_nobody) {
     BOOST_TEST(process::inspect_attempt(dir).value().alive);
   }
   BOOST_TEST((process::life_of(who) == process::life::running));
+}
+
+BOOST_AUTO_TEST_CASE(
+    P13_what_outlived_a_shim_that_was_killed_is_known_by_its_environment_and_ended) {
+  world w;
+  const auto dir = w.root / "9";
+  const auto start = [](const char* setting) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      const char* const environment[] = {setting, "B=2", nullptr};
+      ::execle("/bin/sleep", "sleep", "1000", nullptr, environment);
+      ::_exit(127);
+    }
+    return pid;
+  };
+  const auto holder = [&](const char* text) { std::ofstream(dir / "lock") << text; };
+  const pid_t stray = start("A=1"), other = start("A=12");
+  const auto ends = [&] { return process::end_strays(dir, {"A=1", "B=2"}).value(); };
+  BOOST_TEST(!ends());  // nobody was started there
+  std::filesystem::create_directories(dir);
+  holder("");
+  BOOST_TEST(!ends());  // its tree was seen to be empty
+  holder("1 2 boot\n");
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!ends() && std::chrono::steady_clock::now() < until)
+    std::this_thread::yield();  // the exec
+  siginfo_t info{};
+  BOOST_TEST(::waitid(P_PID, static_cast<id_t>(stray), &info, WEXITED | WNOWAIT) == 0);
+  BOOST_TEST(info.si_status == SIGKILL);
+  BOOST_TEST(!ends());
+  BOOST_TEST(::waitid(P_PID, static_cast<id_t>(other), &info, WEXITED | WNOHANG) == 0);
+  ::kill(other, SIGKILL);
+  ::waitpid(other, nullptr, 0);
+  ::waitpid(stray, nullptr, 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

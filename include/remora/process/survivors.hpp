@@ -33,6 +33,12 @@ result<std::optional<identity>> shim_in(const std::filesystem::path& attempt_dir
 /// the death of its orchestrator. True: it lives still; ask again. Harmless when repeated.
 result<bool> give_up_attempt(const std::filesystem::path& attempt_dir);
 
+/// Sends SIGKILL to what outlived the shim of an attempt, if that was killed before its tree was
+/// empty: to all whose environment has every one of `settings`, `NAME=value`. True: there were some;
+/// ask again. Cost: a look at every process, where the shim was killed; else none. Errors: errno.
+result<bool> end_strays(const std::filesystem::path& attempt_dir,
+                        const std::vector<std::string>& settings);
+
 /// A shim that runs now, found by its command line: its attempt directory may be gone.
 struct running_shim {
   identity who;

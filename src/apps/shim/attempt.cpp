@@ -25,6 +25,10 @@ void record_self() {
     (void)!ftruncate(at::lock_fd, size);  // of an earlier life it may be longer
 }
 
+void forget_self() {
+  (void)!ftruncate(at::lock_fd, 0);
+}
+
 void record_exit(int status) {
   char line[32];
   const int size = WIFEXITED(status)
