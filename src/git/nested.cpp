@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "git/remove_tree.hpp"
 #include "git/tree_writer.hpp"
@@ -84,13 +85,13 @@ class taker {
   /// pass the ones before and the others after: only what two looks agree on belongs together.
   result<directory_ptr> directory_at(int fd, const std::string& path, directory_ptr known) {
     constexpr int looks = 3;
-    directory_ptr last = known ? std::move(known) : scanner::base_root(oid());
-    bool agreed = false;
+    bool looked = known != nullptr, agreed = false;
+    directory_ptr last = looked ? std::move(known) : scanner::base_root(oid());
     manifest of;
     for (int i = 0; i < looks && !agreed; ++i) {
       scanner walk(repo_, sink_, no_index_, how_, number_, stop_);
       REMORA_TRY(scan_result scanned, walk.run(fd, {}, last));
-      agreed = !last->unread && last->tree == scanned.root->tree && !last->tree.is_zero();
+      agreed = std::exchange(looked, true) && last->tree == scanned.root->tree;
       last = std::move(scanned.root);
       of = std::move(scanned.manifest);
     }

@@ -27,11 +27,12 @@ tree_entry to_entry(const git_tree_entry* entry) {
   return out;
 }
 
-result<tree_handle> lookup_tree(git_repository* repo, const oid& id) {
+result<tree_handle> lookup_tree(const repository& repo, const oid& id) {
   const git_oid raw_id = to_git(id);
   git_tree* raw = nullptr;
-  if (const int got = look_twice([&] { return git_tree_lookup(&raw, repo, &raw_id); }); got != 0)
-    return unreadable(got, id, "tree");
+  const int got =
+      look_twice(repo.odb(), [&] { return git_tree_lookup(&raw, repo.raw(), &raw_id); });
+  if (got != 0) return unreadable(got, id, "tree");
   return tree_handle(raw);
 }
 
@@ -45,7 +46,7 @@ bool repository::exists(const oid& id) const {
 result<std::string> repository::read_blob(const oid& id) const {
   const git_oid raw_id = to_git(id);
   git_odb_object* raw = nullptr;
-  const int got = look_twice([&] { return git_odb_read(&raw, impl_->odb.get(), &raw_id); });
+  const int got = look_twice(odb(), [&] { return git_odb_read(&raw, impl_->odb.get(), &raw_id); });
   if (got != 0) return unreadable(got, id, "blob");
   const odb_object_handle object(raw);
   if (git_odb_object_type(raw) != GIT_OBJECT_BLOB)
@@ -55,7 +56,7 @@ result<std::string> repository::read_blob(const oid& id) const {
 }
 
 result<std::vector<tree_entry>> repository::read_tree(const oid& id) const {
-  REMORA_TRY(const tree_handle tree, lookup_tree(impl_->repo.get(), id));
+  REMORA_TRY(const tree_handle tree, lookup_tree(*this, id));
   std::vector<tree_entry> entries;
   const std::size_t count = git_tree_entrycount(tree.get());
   entries.reserve(count);
@@ -67,7 +68,8 @@ result<std::vector<tree_entry>> repository::read_tree(const oid& id) const {
 result<commit_info> repository::read_commit(const oid& id) const {
   const git_oid raw_id = to_git(id);
   git_commit* raw = nullptr;
-  const int got = look_twice([&] { return git_commit_lookup(&raw, impl_->repo.get(), &raw_id); });
+  const int got =
+      look_twice(odb(), [&] { return git_commit_lookup(&raw, impl_->repo.get(), &raw_id); });
   if (got != 0) return unreadable(got, id, "commit");
   const commit_handle commit(raw);
   commit_info info;
@@ -83,7 +85,7 @@ result<commit_info> repository::read_commit(const oid& id) const {
 result<std::optional<tree_entry>> repository::find(const oid& tree, std::string_view path) const {
   oid at = tree;
   while (true) {
-    REMORA_TRY(const tree_handle handle, lookup_tree(impl_->repo.get(), at));
+    REMORA_TRY(const tree_handle handle, lookup_tree(*this, at));
     const std::size_t slash = path.find('/');
     const std::string name(path.substr(0, slash));
     const git_tree_entry* entry = git_tree_entry_byname(handle.get(), name.c_str());

@@ -170,8 +170,8 @@ BOOST_AUTO_TEST_CASE(G13_an_index_with_any_byte_changed_or_cut_is_damaged) {
 BOOST_AUTO_TEST_CASE(an_object_is_inflated_however_its_stream_is_cut) {
   for (const std::string& bytes : {std::string(), std::string(300, 'x'), noise(300, 1)}) {
     const std::string stream = deflated(bytes);
-    for (const std::size_t piece : {1, 2, 7, 1000})
-      for (const std::size_t room : {1, 2, 7, 1000}) {
+    for (const std::size_t piece : {1U, 2U, 7U, 1000U})
+      for (const std::size_t room : {1U, 2U, 7U, 1000U}) {
         const inflated sound = inflate(stream + "what follows it", bytes.size(), piece, room);
         BOOST_TEST(sound.whole);
         BOOST_TEST(sound.bytes == bytes);

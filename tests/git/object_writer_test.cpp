@@ -354,6 +354,18 @@ BOOST_AUTO_TEST_CASE(F4_a_pack_of_which_something_could_not_be_synced_is_made_an
   }
 }
 
+BOOST_AUTO_TEST_CASE(
+    G13_a_damaged_loose_object_does_not_hide_a_sound_one_in_a_pack_that_came_later) {
+  BOOST_TEST(repo().read_blob(head).error().is(errc::corrupt));  // a commit; the packs are listed
+  repository other = repository::discover(files.path()).value();
+  object_writer theirs(other);
+  const oid id = theirs.blob("sound").value();
+  BOOST_REQUIRE(theirs.barrier().has_value());
+  const fs::path loose = files.path() / ".git/objects" / loose_name(id);
+  test::write_bytes(loose, "not what git would write");
+  BOOST_TEST(repo().read_blob(id).value() == "sound");
+}
+
 BOOST_AUTO_TEST_CASE(F1_of_what_another_writer_of_ours_published_only_the_name_is_synced) {
   repository other = repository::discover(files.path()).value();
   object_writer theirs(other), objects(repo());
