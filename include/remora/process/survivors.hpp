@@ -34,8 +34,9 @@ result<std::optional<identity>> shim_in(const std::filesystem::path& attempt_dir
 result<bool> give_up_attempt(const std::filesystem::path& attempt_dir);
 
 /// Sends SIGKILL to what outlived the shim of an attempt, if that was killed before its tree was
-/// empty: to all whose environment has every one of `settings`, `NAME=value`. True: there were some;
-/// ask again. Cost: a look at every process, where the shim was killed; else none. Errors: errno.
+/// empty: to all whose environment has every one of `settings`, `NAME=value`. True: there were
+/// some; ask again. Cost: a look at every process, where the shim was killed; else none. Errors:
+/// errno.
 result<bool> end_strays(const std::filesystem::path& attempt_dir,
                         const std::vector<std::string>& settings);
 
