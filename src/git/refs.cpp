@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
@@ -32,8 +33,15 @@ milliseconds jitter() {
   return milliseconds(std::uniform_int_distribution<int>(2, 25)(random));
 }
 
-/// Calls `attempt` until it says something other than GIT_ELOCKED, for at most a second; each time
-/// only if `guard` allows it. `ref`: the file of what it changes.
+/// A `git pack-refs` removes directories that it has emptied, also those that libgit2 is making.
+bool lost_its_directory(int code) {
+  const git_error* last = code == GIT_ERROR ? git_error_last() : nullptr;
+  return last && last->klass == GIT_ERROR_OS && last->message &&
+         std::string_view(last->message).ends_with(std::strerror(ENOENT));
+}
+
+/// Calls `attempt` until it says something other than that somebody is in its way, for at most a
+/// second; each time only if `guard` allows it. `ref`: the file of what it changes.
 template <class Attempt>
 result<int> while_locked(const std::function<result<void>()>& guard,
                          const std::filesystem::path& ref, Attempt attempt) {
@@ -47,7 +55,8 @@ result<int> while_locked(const std::function<result<void>()>& guard,
     // Libgit2 unlinks its lock once, and does not look whether that worked; and it says GIT_ELOCKED
     // for EACCES, too.
     if (was_free) (void)remove_left_lock(lock);
-    if (code != GIT_ELOCKED || steady_clock::now() >= until) return code;
+    const bool again = code == GIT_ELOCKED || lost_its_directory(code);
+    if (!again || steady_clock::now() >= until) return code;
     pause_for(jitter());
   }
 }
