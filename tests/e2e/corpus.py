@@ -3,8 +3,8 @@
 
     tests/e2e/corpus.py --remora PROGRAM [TEST …]
 
-Files, links, repositories within the repository, and what is no file at all, W1 to W23 and G19 to G21 of the tests' names,
-are made in the worktree of an agent. Then its checkpoint is restored beside it, and its worktree deleted and the run resumed; each
+Files, links, repositories within the repository, and what is no file at all (W1, W3 to W5, W7 to W10, W13 to W20, G19 of the
+tests' names) are made in the worktree of an agent. Then its checkpoint is restored beside it, and its worktree deleted and the run resumed; each
 time all that is there must be what was there, but for what the checkpoint's manifest lists, which is printed. What root can
 read others cannot: started as root, all of it is done as an ordinary user, too. Needs git and nothing else.
 """
