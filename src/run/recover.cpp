@@ -57,9 +57,12 @@ result<void> take_whole(git::repository& repo, checkpoint::store& store, const r
     std::ranges::move(mended, std::back_inserter(r.remarks));
     whole = store.newest_readable(run, task.id, known);  // an index that was lost hid some
   }
-  const bool there = is_slot_of(repo, fold.slot, checkpoint::task_branch(run, task.id));
-  const bool in_place = can_go_on_in_slot(fold, there, boot_id());
-  if (!whole && in_place && repo.read_commit(fold.base)) {
+  // Only now: it reads git's entry of every worktree.
+  const auto in_place = [&] {
+    const bool there = is_slot_of(repo, fold.slot, checkpoint::task_branch(run, task.id));
+    return can_go_on_in_slot(fold, there, boot_id());
+  };
+  if (!whole && in_place() && repo.read_commit(fold.base)) {
     r.remarks.push_back(
         fmt::format("checkpoint {} of task '{}' is damaged, and no older one is whole: it goes on "
                     "with what is in {}",
