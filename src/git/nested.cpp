@@ -36,11 +36,11 @@ scan_rules opaque_rules(std::uint64_t max_file_bytes) {
 
 class taker {
  public:
-  taker(const repository& repo, content_sink& sink, const scan_rules& rules, std::uint32_t number,
-        const std::stop_token& stop, manifest& m)
+  taker(const repository& repo, content_sink& sink, std::uint64_t max_file_bytes,
+        std::uint32_t number, const std::stop_token& stop, manifest& m)
       : repo_(repo),
         sink_(sink),
-        how_(opaque_rules(rules.max_file_bytes)),
+        how_(opaque_rules(max_file_bytes)),
         number_(number),
         stop_(stop),
         m_(m) {}
@@ -123,8 +123,8 @@ std::optional<nested_repository> there(const repository& repo, int root, const s
                                        const std::stop_token& stop) {
   hash_sink sink;
   manifest m;
-  const scan_rules all = opaque_rules(std::numeric_limits<std::uint64_t>::max());
-  const auto taken = taker(repo, sink, all, 1, stop, m).take(root, path, nullptr);
+  constexpr std::uint64_t any_size = std::numeric_limits<std::uint64_t>::max();
+  const auto taken = taker(repo, sink, any_size, 1, stop, m).take(root, path, nullptr);
   if (!taken || m.nested.size() != 1 || !m.left_out.empty()) return std::nullopt;
   return std::move(m.nested.front());
 }
@@ -153,11 +153,11 @@ result<void> write_one(const repository& repo, int above, const nested_repositor
 }  // namespace
 
 result<void> take_nested(const repository& repo, content_sink& sink, int root,
-                         const scan_rules& rules, std::uint32_t number, const std::stop_token& stop,
-                         nested_cache& known, manifest& m) {
+                         std::uint64_t max_file_bytes, std::uint32_t number,
+                         const std::stop_token& stop, nested_cache& known, manifest& m) {
   const std::vector<nested_repository> found = std::exchange(m.nested, {});
   nested_cache now;
-  taker take(repo, sink, rules, number, stop, m);
+  taker take(repo, sink, max_file_bytes, number, stop, m);
   for (const nested_repository& n : found) {
     const auto before = known.find(n.path);
     REMORA_TRY(directory_ptr taken,

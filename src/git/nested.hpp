@@ -18,8 +18,8 @@ using nested_cache = std::map<std::string, directory_ptr>;
 /// left out of them. One that changes during each of three looks is taken as it was last, and said
 /// to be so. `known`: of the last snapshot, then of this one. Errors: as of a scan.
 result<void> take_nested(const repository& repo, content_sink& sink, int root,
-                         const scan_rules& rules, std::uint32_t number, const std::stop_token& stop,
-                         nested_cache& known, manifest& m);
+                         std::uint64_t max_file_bytes, std::uint32_t number,
+                         const std::stop_token& stop, nested_cache& known, manifest& m);
 
 /// Removes the git directories that are there (`now`) and that `wanted` neither has nor lists.
 result<void> remove_other_nested(int root, const manifest& now, const manifest& wanted);

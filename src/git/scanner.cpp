@@ -159,8 +159,10 @@ result<void> scanner::visit_skipped(place& here, const directory_ptr& before, di
 
 result<void> scanner::visit(place& here, found& at) {
   if (at.name == ".git" && !rules_.opaque) {
-    const std::size_t above = at.path.size() - std::string_view("/.git").size();
-    if (here.depth > 0) out_.manifest.nested.push_back({at.path.substr(0, above), {}, {}, {}});
+    std::string above = here.rules.prefix();
+    if (above.empty()) return {};  // the worktree's own
+    above.pop_back();
+    out_.manifest.nested.push_back({std::move(above), {}, {}, {}});
     return {};
   }
   if (rules_.opaque && at.name.ends_with(".lock")) {

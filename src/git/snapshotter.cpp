@@ -183,7 +183,8 @@ result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& 
     out.manifest = std::move(scanned.manifest);
     out.files_scanned = scanned.files_scanned;
     out.files_read += scanned.files_read;
-    REMORA_CHECK(take_nested(repo, sink, root, how, number + 1, stop, known_nested, out.manifest));
+    REMORA_CHECK(take_nested(repo, sink, root, how.max_file_bytes, number + 1, stop, known_nested,
+                             out.manifest));
     out.operation = read_operation(git_dir, out.manifest.left_out);
     const position after = read_position(repo, git_dir);
     const bool still = before == after && index->identity() == after.index;
