@@ -1,4 +1,5 @@
 // The built-in conversions of a checkout.
+#include "git/look_twice.hpp"
 #include "git/tree_writer.hpp"
 
 namespace remora::git {
@@ -38,8 +39,8 @@ result<std::string> checkout_bytes(const repository& repo, const oid& blob, cons
                                    const oid& attributes_from, std::string& unfiltered) {
   const git_oid id = to_git(blob);
   git_blob* raw = nullptr;
-  if (const int code = git_blob_lookup(&raw, repo.raw(), &id); code != 0)
-    return git_failure(code, "cannot read an object", errc::corrupt);
+  const int found = look_twice(repo, [&] { return git_blob_lookup(&raw, repo.raw(), &id); });
+  if (found != 0) return git_failure(found, "cannot read an object", errc::corrupt);
   const blob_handle owner(raw);
   git_blob_filter_options options{};
   options.version = GIT_BLOB_FILTER_OPTIONS_VERSION;

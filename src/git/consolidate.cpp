@@ -94,6 +94,7 @@ result<bool> merge(const fs::path& directory, const std::vector<kept_pack>& pack
   }
   if (copied.size() < 2) return false;
   REMORA_CHECK(merged.publish());
+  const unique_fd alone = take_packs(directory);
   for (const std::string& stem : copied) remove_pack(directory, stem);
   return true;
 }

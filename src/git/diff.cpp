@@ -6,6 +6,7 @@
 #include <remora/git/diff.hpp>
 #include <utility>
 
+#include "git/blob_size.hpp"
 #include "git/handles.hpp"
 #include "git/tree_changes.hpp"
 
@@ -47,11 +48,7 @@ result<content> read_side(const repository& repo, const std::optional<tree_entry
     side.bytes = fmt::format("Subproject commit {}\n", entry->id.hex());
     return side;
   }
-  const git_oid id = to_git(entry->id);
-  std::size_t size = 0;
-  git_object_t type{};
-  if (const int got = git_odb_read_header(&size, &type, repo.odb(), &id); got != 0)
-    return git_failure(got, fmt::format("cannot read blob {}", entry->id.hex()), errc::corrupt);
+  REMORA_TRY(const std::uint64_t size, blob_size(repo, entry->id));
   side.binary = size > largest_text;
   if (side.binary) return side;
   REMORA_TRY(side.bytes, repo.read_blob(entry->id));

@@ -111,7 +111,7 @@ class walk {
     const git_oid raw_id = to_git(id);
     git_commit* raw = nullptr;
     const int got =
-        look_twice(repo_.odb(), [&] { return git_commit_lookup(&raw, repo_.raw(), &raw_id); });
+        look_twice(repo_, [&] { return git_commit_lookup(&raw, repo_.raw(), &raw_id); });
     if (got != 0)
       return git_failure(got, fmt::format("cannot walk the history at {}", id.hex()),
                          errc::corrupt);

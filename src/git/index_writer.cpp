@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <remora/core/text.hpp>
 
+#include "git/look_twice.hpp"
 #include "git/tree_writer.hpp"
 
 namespace remora::git {
@@ -69,9 +70,11 @@ class index_builder {
     }
     const git_oid id = to_git(tree);
     git_tree* raw = nullptr;
-    if (const int code = git_tree_lookup(&raw, repo.raw(), &id); code != 0) return failed(code);
+    const int found = look_twice(repo, [&] { return git_tree_lookup(&raw, repo.raw(), &id); });
+    if (found != 0) return failed(found);
     const tree_handle owner(raw);
-    if (const int code = git_index_read_tree(index_, raw); code != 0) return failed(code);
+    const int read = look_twice(repo, [&] { return git_index_read_tree(index_, raw); });
+    if (read != 0) return failed(read);
     return {};
   }
 

@@ -165,6 +165,7 @@ result<std::string> mend_pack(const fs::path& common_dir, const std::string& ste
                                      : copy_in_order(pack.get(), size, saved));
   const std::size_t count = saved.size();
   if (count > 0) REMORA_CHECK(saved.publish());
+  const unique_fd alone = take_packs(directory);
   if (all) {
     remove_pack(directory, stem);
     return fmt::format("{} or its index was damaged: all of its objects are in a new pack", stem);

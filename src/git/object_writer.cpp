@@ -94,12 +94,12 @@ result<bool> object_writer::impl::copy(const oid& id) {
   const git_oid raw_id = to_git(id);
   std::size_t size = 0;
   git_object_t type = GIT_OBJECT_INVALID;
-  int code = look_twice(repo.odb(),
-                        [&] { return git_odb_read_header(&size, &type, repo.odb(), &raw_id); });
+  int code =
+      look_twice(repo, [&] { return git_odb_read_header(&size, &type, repo.odb(), &raw_id); });
   if (code == 0 && size > copied_below && !doubtful.contains(id)) return false;
   git_odb_object* raw = nullptr;
   if (code == 0)  // checks the hash
-    code = look_twice(repo.odb(), [&] { return git_odb_read(&raw, repo.odb(), &raw_id); });
+    code = look_twice(repo, [&] { return git_odb_read(&raw, repo.odb(), &raw_id); });
   if (code == GIT_ENOTFOUND)
     return fail(errc::corrupt, fmt::format("object {} is missing from the repository: it was "
                                            "pruned, or never written",

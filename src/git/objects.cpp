@@ -3,6 +3,7 @@
 
 #include <remora/core/text.hpp>
 
+#include "git/blob_size.hpp"
 #include "git/look_twice.hpp"
 #include "git/repository_impl.hpp"
 
@@ -30,23 +31,33 @@ tree_entry to_entry(const git_tree_entry* entry) {
 result<tree_handle> lookup_tree(const repository& repo, const oid& id) {
   const git_oid raw_id = to_git(id);
   git_tree* raw = nullptr;
-  const int got =
-      look_twice(repo.odb(), [&] { return git_tree_lookup(&raw, repo.raw(), &raw_id); });
+  const int got = look_twice(repo, [&] { return git_tree_lookup(&raw, repo.raw(), &raw_id); });
   if (got != 0) return unreadable(got, id, "tree");
   return tree_handle(raw);
 }
 
 }  // namespace
 
+result<std::uint64_t> blob_size(const repository& repo, const oid& id) {
+  const git_oid raw_id = to_git(id);
+  std::size_t size = 0;
+  git_object_t type{};
+  const int got =
+      look_twice(repo, [&] { return git_odb_read_header(&size, &type, repo.odb(), &raw_id); });
+  if (got != 0) return unreadable(got, id, "blob");
+  return size;
+}
+
 bool repository::exists(const oid& id) const {
   const git_oid raw = to_git(id);
-  return git_odb_exists(impl_->odb.get(), &raw) == 1;
+  const auto look_up = [&] { return git_odb_exists(odb(), &raw) == 1 ? 0 : int{GIT_ENOTFOUND}; };
+  return look_twice(*this, look_up) == 0;
 }
 
 result<std::string> repository::read_blob(const oid& id) const {
   const git_oid raw_id = to_git(id);
   git_odb_object* raw = nullptr;
-  const int got = look_twice(odb(), [&] { return git_odb_read(&raw, impl_->odb.get(), &raw_id); });
+  const int got = look_twice(*this, [&] { return git_odb_read(&raw, impl_->odb.get(), &raw_id); });
   if (got != 0) return unreadable(got, id, "blob");
   const odb_object_handle object(raw);
   if (git_odb_object_type(raw) != GIT_OBJECT_BLOB)
@@ -69,7 +80,7 @@ result<commit_info> repository::read_commit(const oid& id) const {
   const git_oid raw_id = to_git(id);
   git_commit* raw = nullptr;
   const int got =
-      look_twice(odb(), [&] { return git_commit_lookup(&raw, impl_->repo.get(), &raw_id); });
+      look_twice(*this, [&] { return git_commit_lookup(&raw, impl_->repo.get(), &raw_id); });
   if (got != 0) return unreadable(got, id, "commit");
   const commit_handle commit(raw);
   commit_info info;

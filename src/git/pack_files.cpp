@@ -35,6 +35,15 @@ bool is_there(int fd) {
   return ::fstat(fd, &st) == 0 && st.st_nlink > 0;
 }
 
+/// The directory itself is locked by those who merge and mend, for longer.
+unique_fd lock_names(const fs::path& directory, int how) {
+  auto lock = open_file(directory.parent_path(), O_RDONLY | O_DIRECTORY);
+  if (!lock) return {};
+  while (::flock(lock->get(), how) != 0)
+    if (errno != EINTR) break;
+  return std::move(*lock);
+}
+
 }  // namespace
 
 held_file::held_file(unique_fd fd, fs::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
@@ -119,6 +128,14 @@ std::vector<our_files> list_our_packs(const fs::path& directory) {
 
 fs::path pack_path(const fs::path& directory, std::string_view stem, std::string_view ending) {
   return directory / fmt::format("{}{}", stem, ending);
+}
+
+unique_fd keep_packs(const fs::path& directory) {
+  return lock_names(directory, LOCK_SH);
+}
+
+unique_fd take_packs(const fs::path& directory) {
+  return lock_names(directory, LOCK_EX);
 }
 
 void remove_pack(const fs::path& directory, std::string_view stem) {

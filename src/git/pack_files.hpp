@@ -68,6 +68,12 @@ std::vector<our_files> list_our_packs(const std::filesystem::path& directory);
 std::filesystem::path pack_path(const std::filesystem::path& directory, std::string_view stem,
                                 std::string_view ending);
 
+/// Until it is closed every pack of ours that a listing shows can be opened. Waits for whoever is
+/// taking some away, which is a few calls. Where directories cannot be locked, nobody is kept out.
+unique_fd keep_packs(const std::filesystem::path& directory);
+/// For who takes packs away whose objects are in others: waits for all who keep them.
+unique_fd take_packs(const std::filesystem::path& directory);
+
 /// Removes what is there of one of our packs. Index first: from then on nobody looks into the pack.
 /// `.keep` last: who sweeps knows by it whose the rest is. No sync: what comes back after a power
 /// cut is there twice, no more.

@@ -254,8 +254,7 @@ result<void> repository::swap_ref(const std::string& name, const oid& from, cons
   const bool makes_directories =
       !std::filesystem::exists((impl_->common_dir / name).parent_path(), ignored);
   REMORA_TRY(const int swapped, while_locked(impl_->may_change_refs, impl_->common_dir / name, [&] {
-               // Libgit2 wants to find it; see look_twice.hpp for when it does not.
-               if (git_odb_exists(odb(), &new_id) != 1) (void)git_odb_refresh(odb());
+               (void)exists(to);  // libgit2 wants to find it, and looks once
                git_reference* raw_ref = nullptr;
                const int code = git_reference_create_matching(&raw_ref, raw(), name.c_str(),
                                                               &new_id, 1, &old_id, "remora");

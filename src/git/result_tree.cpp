@@ -8,6 +8,7 @@
 #include <remora/git/result_tree.hpp>
 #include <set>
 
+#include "git/blob_size.hpp"
 #include "git/clean_filter.hpp"
 #include "git/tree_changes.hpp"
 
@@ -31,15 +32,6 @@ bool is_secret(const std::string& path) {
 
 bool is_file(const tree_entry& entry) {
   return entry.mode == mode::file || entry.mode == mode::executable;
-}
-
-result<std::uint64_t> blob_size(const repository& repo, const oid& id) {
-  const git_oid raw = to_git(id);
-  std::size_t size = 0;
-  git_object_t type{};
-  if (const int got = git_odb_read_header(&size, &type, repo.odb(), &raw); got != 0)
-    return git_failure(got, fmt::format("cannot read blob {}", id.hex()), errc::corrupt);
-  return size;
 }
 
 /// Paths, or directories with all that is in them.

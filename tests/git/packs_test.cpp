@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <remora/git/object_writer.hpp>
 #include <repo.hpp>
 #include <set>
+#include <thread>
 
 #include "git/new_pack.hpp"
 #include "git/pack_files.hpp"
@@ -145,6 +147,24 @@ BOOST_AUTO_TEST_CASE(a_reader_that_has_the_old_packs_open_goes_on_reading) {
     another.adopt(tip);
     BOOST_TEST(another.barrier().has_value());
   }
+}
+
+BOOST_AUTO_TEST_CASE(packs_that_were_merged_stay_while_somebody_looks_objects_up) {
+  for (int i = 1; i <= 10; ++i) checkpoint(i);
+  add("11");
+  const std::set<std::string> before = names(".idx");
+  unique_fd listing = keep_packs(packs);
+  std::thread merging([&] { BOOST_TEST(consolidate_packs(repo()).value()); });
+  const auto has_merged = [&] {
+    const std::set<std::string> now = names(".idx");
+    return std::ranges::any_of(now, [&](const auto& name) { return !before.contains(name); });
+  };
+  while (!has_merged()) std::this_thread::yield();
+  const std::set<std::string> kept = names(".idx");
+  BOOST_TEST(std::ranges::includes(kept, before));
+  listing.reset();
+  merging.join();
+  BOOST_TEST(names(".idx").size() < before.size());
 }
 
 BOOST_AUTO_TEST_CASE(while_another_process_merges_nothing_is_done) {
