@@ -133,7 +133,9 @@ result<void> remove_run(git::repository& repo, const run_view& view) {
 void release_packs(const git::repository& repo) {
   const auto in_use = [&] {
     return std::ranges::any_of(local_runs(repo), [&](const run_id& run) {
-      return is_live(run_layout(repo.common_dir(), run));
+      const run_layout layout(repo.common_dir(), run);
+      std::error_code ec;
+      return is_live(layout) || std::filesystem::exists(layout.journal(), ec);
     });
   };
   (void)git::release_kept_packs(repo, in_use);

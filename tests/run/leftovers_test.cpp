@@ -278,6 +278,16 @@ BOOST_AUTO_TEST_CASE(
   BOOST_TEST(fs::exists(whole / "a.txt"));
 }
 
+BOOST_AUTO_TEST_CASE(G6_what_an_interrupted_run_prepared_and_no_ref_names_is_kept_from_gc) {
+  begin(true, true, false);
+  git::object_writer objects(*repo);
+  const git::oid prepared = objects.blob("of a checkpoint that was not published").value();
+  BOOST_REQUIRE(objects.barrier().has_value());
+  run::sweep_leftovers(*repo);
+  files.git("gc -q --prune=now");
+  BOOST_TEST(files.git("cat-file -t " + prepared.hex()) == "blob");
+}
+
 BOOST_AUTO_TEST_CASE(objects_of_dead_writers_are_told_of_and_swept) {
   const fs::path dead = files.path() / ".git/objects/pack/remora-0123456789abcdef.tmp";
   test::write_bytes(dead, "half a pack");

@@ -28,8 +28,9 @@ result<void> drop_task(git::repository& repo, const run_view& view, const task_f
 /// Deletes all tasks of a run, its record and its directory. The caller holds the run.
 result<void> remove_run(git::repository& repo, const run_view& view);
 
-/// Where no checkpoint is left and no run is live, the packs become the user's: `git gc` may take
-/// them. Best effort: what is not released now is when the next run ends.
+/// Where no checkpoint is left and no run is live or waits for `resume`, whose checkpoint may be
+/// prepared and named by its journal alone, the packs become the user's: `git gc` may take them.
+/// Best effort: what is not released now is when the next run ends.
 void release_packs(const git::repository& repo);
 
 }  // namespace remora::run
