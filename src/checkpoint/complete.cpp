@@ -135,4 +135,10 @@ result<bool> is_sound(const git::repository& repo, const git::oid& tip, const gi
   return undamaged(checker(repo, depth::read, is_partial_clone(repo)).history(tip, durable));
 }
 
+result<bool> is_readable(const git::repository& repo, const git::oid& commit) {
+  const auto files = repo.read_commit(commit);
+  if (!files) return undamaged(files.error());
+  return undamaged(checker(repo, depth::read, is_partial_clone(repo)).tree(files->tree, {}));
+}
+
 }  // namespace remora::checkpoint

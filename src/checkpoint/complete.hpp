@@ -18,4 +18,7 @@ result<bool> is_present(const git::repository& repo, const git::oid& tip, const 
 /// As `is_present`, and every blob can be read.
 result<bool> is_sound(const git::repository& repo, const git::oid& tip, const git::oid& durable);
 
+/// The files of one commit, as `is_sound`.
+result<bool> is_readable(const git::repository& repo, const git::oid& commit);
+
 }  // namespace remora::checkpoint

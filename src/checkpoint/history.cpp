@@ -75,6 +75,10 @@ result<bool> store::is_sound(const git::oid& tip, const git::oid& base) const {
   return checkpoint::is_sound(repo_, tip, base);
 }
 
+result<bool> store::is_readable(const git::oid& commit) const {
+  return checkpoint::is_readable(repo_, commit);
+}
+
 result<std::vector<std::pair<run_id, task_id>>> store::all() const {
   constexpr std::string_view prefix = "refs/remora/wip/";
   REMORA_TRY(const auto refs, repo_.list_refs(std::string(prefix)));

@@ -80,6 +80,18 @@ result<void> restore_into(git_worker* worker, const slot_request& r, const git::
   return {};
 }
 
+/// Why git could not make a worktree. A base that it cannot read is for its owner to mend: until
+/// then the task waits.
+error not_checked_out(error e, const checkpoint::store& store, const git::oid& base) {
+  if (!e.is(errc::repository)) return e;
+  const auto readable = store.is_readable(base);
+  if (!readable || *readable) return e;
+  return fail(errc::corrupt,
+              fmt::format("{}; the base {} is damaged: 'git fsck' names what is missing. Fetch it "
+                          "again, then 'remora resume' goes on",
+                          e.what, base.hex()));
+}
+
 /// A reserved directory with the task's branch checked out; nothing is left behind where that
 /// fails.
 result<git::worktree> check_out(git_worker* worker, const slot_request& r, slot_made& made,
@@ -92,8 +104,9 @@ result<git::worktree> check_out(git_worker* worker, const slot_request& r, slot_
   if (!remark.empty()) made.remarks.push_back(std::move(remark));
   REMORA_TRY(const fs::path root, reserve_slot(r.slots_root));
   auto tree = git::add_worktree(worker->repo, root, r.branch, r.base, stop);
-  if (!tree) ::rmdir(root.c_str());
-  return tree;
+  if (tree) return tree;
+  ::rmdir(root.c_str());
+  return not_checked_out(tree.error(), store, r.base);
 }
 
 result<void> fill_slot(git_worker* worker, const slot_request& r, git::worktree tree,

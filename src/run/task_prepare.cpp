@@ -36,7 +36,8 @@ asio::awaitable<void> task_runner::prepare() {
 void task_runner::tell_unprepared(const error& why) {
   const bool killed = why.is(errc::killed);
   if (killed && !stop_work_.stop_requested()) warn(why.what);
-  post(supervise::prepare_failed{agent::verdict::setup_failed, why.what, killed});
+  post(supervise::prepare_failed{agent::verdict::setup_failed, why.what, killed,
+                                 why.is(errc::corrupt)});
 }
 
 slot_request task_runner::make_slot_request() const {

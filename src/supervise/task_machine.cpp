@@ -45,9 +45,10 @@ void task_machine::take(const prepare_failed& f, time_point now) {
   if (f.killed)
     if (const auto next = chain_.after_cut_short(); next.then == follow::successor)
       return go_on(next.base, next.wait, now);
-  last_ = {f.verdict, f.detail, {}};
+  last_ = f.damaged ? agent::outcome{f.verdict, "damaged", f.detail}
+                    : agent::outcome{f.verdict, f.detail, {}};
   if (open_) close_attempt(last_, false);
-  end(task_outcome::failed);
+  end(f.damaged ? task_outcome::interrupted : task_outcome::failed);
 }
 
 void task_machine::take(const started&, time_point now) {

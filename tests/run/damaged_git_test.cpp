@@ -169,6 +169,29 @@ BOOST_AUTO_TEST_CASE(G13_without_a_whole_checkpoint_a_task_goes_on_in_its_worktr
   BOOST_TEST(recovered->remarks.back().find(fold.slot) != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(G13_a_base_that_cannot_be_checked_out_is_for_its_owner_to_mend) {
+  const auto made = chain(1);
+  const auto file = repo->find(repo->read_commit(base)->tree, "a.txt").value();
+  delete_object(file->id);
+  run::slot_request request;
+  request.branch = task_branch;
+  request.base = base;
+  request.record = made[0].commit;
+  request.slots_root = repo_dir.beside("slots");
+  std::filesystem::create_directories(request.slots_root);
+  run::git_worker worker(git::repository::discover(repo_dir.path()).value());
+  const auto slot = run::make_slot(&worker, request, {});
+  BOOST_REQUIRE(slot.has_error());
+  BOOST_TEST(test::failed_with(slot.error(), errc::corrupt));
+  BOOST_TEST(slot.error().what.find("the base " + base.hex() + " is damaged") != std::string::npos);
+  BOOST_TEST(ref(task_branch) == "");
+  BOOST_TEST(std::filesystem::is_empty(request.slots_root));
+
+  repo_dir.write("a.txt", "one\n");
+  repo_dir.git("hash-object -w a.txt");
+  BOOST_TEST(run::make_slot(&worker, request, {}).has_value());
+}
+
 BOOST_AUTO_TEST_CASE(P13_a_slot_that_is_gone_and_reserved_again_is_not_its_former_tasks) {
   const auto slots = repo_dir.beside("slots");
   std::filesystem::create_directories(slots);

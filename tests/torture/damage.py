@@ -4,13 +4,14 @@
     tests/torture/damage.py --remora PROGRAM [--budget-seconds S] [--seed N] [--json FILE] [--only TEXT] [--all]
 
 A run is killed when each task has announced a few checkpoints. Then, each on a fresh copy of that: every object of the
-newest checkpoints is removed, flipped or cut (in its own file or in its pack), packs and their indexes too; refs are
-deleted, emptied, overwritten with garbage or pointed elsewhere (G13, G17); bytes of the journal are flipped, and it is
-cut; each with the worktrees there and with them gone. `remora resume` must go on, with all the work of the newest
-announced checkpoint that is still whole and, unless the journal was cut, of the worktree, or refuse with status 4 and a
-reason, and have touched nothing. Whatever is not in the result must be where a warning says. It may end with 3 only for
-tasks of which plain git can read no announced checkpoint, where the worktree is gone too or the base cannot be read;
-then it must say so. No object of a pack of remora's that was not damaged may be gone, and no ref be left to one that is.
+newest checkpoints and of the base is removed, flipped or cut (in its own file or in its pack), packs and their indexes
+too; refs are deleted, emptied, overwritten with garbage or pointed elsewhere (G13, G17); bytes of the journal are
+flipped, and it is cut; each with the worktrees there and with them gone. `remora resume` must go on, with all the work
+of the newest announced checkpoint that is still whole and, unless the journal was cut, of the worktree, or refuse with
+status 4 and a reason, and have touched nothing. Whatever is not in the result must be where a warning says. It may end
+with 3 only for tasks of which plain git can read no announced checkpoint, where the worktree is gone too or the base
+cannot be read; then it must say so. No object of a pack of remora's that was not damaged may be gone, and no ref be
+left to one that is.
 
 Interference: beside a live run somebody collects garbage without grace, repacks, packs refs, holds their lock, prunes
 worktrees and deletes branches and refs of the run in a loop; every task must succeed with all announced work (G3, G6,
@@ -196,6 +197,9 @@ def points(scene):
         for name in scene.objects_of_newest(task):
             for how in (remove, flip, cut, empty):
                 found[f"object {task} {name[:10]} {how.__name__}"] = lambda n=name, h=how: damage_object(scene, n, h)
+    for name in git(scene.world.repo, "rev-list", "--objects", "--no-object-names", scene.base, env=scene.world.env).split():
+        for how in (remove, flip, cut, empty):
+            found[f"object of the base {name[:10]} {how.__name__}"] = lambda n=name, h=how: damage_object(scene, n, h)
     for pack in sorted((scene.git / "objects/pack").glob("*")):
         for how in (remove, flip, cut, empty):
             if pack.suffix in (".pack", ".idx"):

@@ -100,6 +100,8 @@ class store {
   result<std::vector<record>> history(const run_id& run, const task_id& task) const;
   /// Whether commit `tip`, and all that it reaches and `base` does not, can be read. Errors: errno.
   result<bool> is_sound(const git::oid& tip, const git::oid& base) const;
+  /// Whether every file of a commit can be read. Cost: reads them all. Errors: errno.
+  result<bool> is_readable(const git::oid& commit) const;
   /// Every (run, task) that has a record ref.
   result<std::vector<std::pair<run_id, task_id>>> all() const;
 

@@ -22,6 +22,7 @@ struct prepare_failed {
   agent::verdict verdict;
   std::string detail;
   bool killed = false;  ///< by a signal, and not for a reason of its own; nobody of it is left
+  bool damaged = false;  ///< what the repository should hold: the task goes on once it is mended
 };  ///< setup_failed, spawn_failed
 struct started {};  ///< exec proven
 struct spawn_failed {
