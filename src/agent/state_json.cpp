@@ -1,8 +1,10 @@
 #include <fmt/format.h>
 
 #include <agent/bounds.hpp>
+#include <agent/state_writer.hpp>
 #include <boost/json.hpp>
 #include <charconv>
+#include <iterator>
 #include <remora/agent/state.hpp>
 
 namespace remora::agent {
@@ -96,75 +98,6 @@ class reader {
   std::string_view where_;
 };
 
-json::value or_null(const std::optional<std::string>& text) {
-  return text ? json::value(*text) : json::value();
-}
-
-json::object write(const usage& u) {
-  return {{"input_tokens", u.input_tokens},   {"output_tokens", u.output_tokens},
-          {"cached_tokens", u.cached_tokens}, {"reasoning_tokens", u.reasoning_tokens},
-          {"cost_usd", u.cost_usd},           {"estimated", u.estimated}};
-}
-
-json::value write(const std::optional<outcome>& o) {
-  if (!o) return nullptr;
-  return json::object{{"verdict", name(o->verdict)}, {"detail", o->detail}, {"text", o->text}};
-}
-
-json::object write(const attempt_record& a) {
-  return {{"number", a.number},         {"agent", a.agent},
-          {"adapter", a.adapter},       {"model", a.model},
-          {"session_id", a.session_id}, {"started", a.started},
-          {"ended", a.ended},           {"outcome", write(a.ended_with)},
-          {"turns", a.turns},           {"usage", write(a.used)}};
-}
-
-json::object write(const plan_item& item) {
-  return {{"text", item.text}, {"status", name(item.status)}};
-}
-
-json::array write(const std::vector<std::string>& texts) {
-  return json::array(texts.begin(), texts.end());
-}
-
-json::object write(const decision& d) {
-  return {
-      {"text", d.text}, {"source", d.source}, {"files", write(d.files)}, {"attempt", d.attempt}};
-}
-
-json::object write(const tool_use& t) {
-  return {{"id", t.id},
-          {"name", t.name},
-          {"input", t.input},
-          {"result", t.result},
-          {"ok", t.ok ? json::value(*t.ok) : json::value()},
-          {"attempt", t.attempt}};
-}
-
-json::object write(const file_change& f) {
-  return {{"path", f.path}, {"kind", f.kind}, {"content", or_null(f.content)}};
-}
-
-json::value write(const std::optional<verification>& v) {
-  if (!v) return nullptr;
-  return json::object{
-      {"ok", v->ok}, {"command", v->command}, {"output", v->output}, {"attempt", v->attempt}};
-}
-
-json::object write(const agent_error& e) {
-  return {{"kind", name(e.kind)},
-          {"transient", e.transient},
-          {"retry_at", or_null(e.retry_at)},
-          {"text", e.text}};
-}
-
-template <class T>
-json::array write_list(const std::vector<T>& list) {
-  json::array all;
-  for (const T& element : list) all.push_back(write(element));
-  return all;
-}
-
 usage read_usage(const json::value& v, std::string& wrong) {
   reader r(v, wrong, "usage");
   usage u{r.number("input_tokens"),     r.number("output_tokens"),    r.number("cached_tokens"),
@@ -250,7 +183,7 @@ agent_error read_error(const json::value& v, std::string& wrong) {
 
 std::string write_hashes(const std::vector<std::uint64_t>& hashes) {
   std::string text;
-  for (const std::uint64_t h : hashes) text += fmt::format("{:016x}", h);
+  for (const std::uint64_t h : hashes) fmt::format_to(std::back_inserter(text), "{:016x}", h);
   return text;
 }
 
@@ -266,17 +199,6 @@ std::vector<std::uint64_t> read_hashes(const std::string& text) {
 }  // namespace
 
 struct state_codec {
-  static json::object write_fold(const state& s) {
-    return {{"cwd", s.cwd_},
-            {"open_message", s.open_message_},
-            {"newest_thought", s.newest_thought_},
-            {"thought_open", s.thought_open_},
-            {"said", s.said_},
-            {"noted", s.noted_},
-            {"decision_open", s.decision_open_},
-            {"seen", write_hashes(s.seen_)}};
-  }
-
   static void read_fold(state& s, const json::value& v, std::string& wrong) {
     reader r(v, wrong, "fold");
     s.cwd_ = r.text("cwd");
@@ -289,32 +211,22 @@ struct state_codec {
     s.seen_ = read_hashes(r.text("seen"));
   }
 
-  static json::object write_state(const state& s) {
-    json::object counts;
-    for (const auto& [tool, count] : s.tool_counts_) counts[tool] = count;
-    return {{"schema", schema},
-            {"run", s.run_},
-            {"task", s.task_},
-            {"prompt", s.prompt_},
-            {"attempts", write_list(s.attempts_)},
-            {"earlier_attempts", json::object{{"count", s.earlier_.count},
-                                              {"turns", s.earlier_.turns},
-                                              {"usage", write(s.earlier_.used)}}},
-            {"plan", write_list(s.plan_)},
-            {"decisions", write_list(s.decisions_)},
-            {"tools", write_list(s.tools_)},
-            {"tool_counts", counts},
-            {"messages", s.messages()},
-            {"thoughts", s.thoughts()},
-            {"last_message", s.last_message_},
-            {"notes", s.notes_},
-            {"files_touched", write(s.files_)},
-            {"proposed", write_list(s.proposed_)},
-            {"verification", write(s.verification_)},
-            {"errors", write_list(s.errors_)},
-            {"unknown_events", s.unknown_},
-            {"progress", s.progress_},
-            {"fold", write_fold(s)}};
+  static void write_state(const state& s, state_writer& w) {
+    const auto earlier = [&](state_writer& to) {
+      to.put_object("count", s.earlier_.count, "turns", s.earlier_.turns, "usage", s.earlier_.used);
+    };
+    const auto fold = [&](state_writer& to) {
+      to.put_object("cwd", s.cwd_, "open_message", s.open_message_, "newest_thought",
+                    s.newest_thought_, "thought_open", s.thought_open_, "said", s.said_, "noted",
+                    s.noted_, "decision_open", s.decision_open_, "seen", write_hashes(s.seen_));
+    };
+    w.put_lines("schema", schema, "run", s.run_, "task", s.task_, "prompt", s.prompt_, "attempts",
+                s.attempts_, "earlier_attempts", earlier, "plan", s.plan_, "decisions",
+                s.decisions_, "tools", s.tools_, "tool_counts", s.tool_counts_, "messages",
+                s.messages(), "thoughts", s.thoughts(), "last_message", s.last_message_, "notes",
+                s.notes_, "files_touched", s.files_, "proposed", s.proposed_, "verification",
+                s.verification_, "errors", s.errors_, "unknown_events", s.unknown_, "progress",
+                s.progress_, "fold", fold);
   }
 
   static void read_counts(state& s, const json::value& v, std::string& wrong) {
@@ -354,13 +266,10 @@ struct state_codec {
 };
 
 std::string state::to_json() const {
-  std::string text = "{\n";
-  // A field a line: what changed from one checkpoint to the next is what git shows.
-  for (const auto& field : state_codec::write_state(*this)) {
-    if (text.size() > 2) text += ",\n";
-    text.append("\"").append(field.key()).append("\": ").append(json::serialize(field.value()));
-  }
-  return text + "\n}\n";
+  std::string text;
+  state_writer w(text);
+  state_codec::write_state(*this, w);
+  return text;
 }
 
 result<state> state::from_json(std::string_view text) {

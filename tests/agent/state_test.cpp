@@ -371,6 +371,13 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(state_json)
 
+BOOST_AUTO_TEST_CASE(texts_are_escaped_as_json_asks) {
+  const std::string text = "\"\\/\b\f\n\r\t\x01\x1f\x7f\xc3\xa9";
+  const std::string written = state(text, "t", "p").to_json();
+  BOOST_TEST(written.find(json::serialize(json::string(text))) != written.npos);
+  BOOST_TEST((json::parse(written).at("run").get_string() == text));
+}
+
 BOOST_AUTO_TEST_CASE(a_newer_schema_is_understood_as_newer) {
   const auto read = state::from_json(R"({"schema":"remora.state/2"})");
   BOOST_REQUIRE(read.has_error());
