@@ -373,9 +373,11 @@ BOOST_AUTO_TEST_SUITE(state_json)
 
 BOOST_AUTO_TEST_CASE(texts_are_escaped_as_json_asks) {
   const std::string text = "\"\\/\b\f\n\r\t\x01\x1f\x7f\xc3\xa9";
-  const std::string written = state(text, "t", "p").to_json();
-  BOOST_TEST(written.find(json::serialize(json::string(text))) != written.npos);
-  BOOST_TEST((json::parse(written).at("run").get_string() == text));
+  json::object o = json::parse(begun().to_json()).as_object();
+  o["last_message"] = text;  // from elsewhere: what an agent says is kept printable
+  const std::string written = state::from_json(json::serialize(o)).value().to_json();
+  BOOST_TEST(written.find(json::serialize(o.at("last_message"))) != written.npos);
+  BOOST_TEST((json::parse(written) == o));
 }
 
 BOOST_AUTO_TEST_CASE(a_newer_schema_is_understood_as_newer) {
