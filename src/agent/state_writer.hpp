@@ -136,8 +136,7 @@ class state_writer {
   template <class Value, class... Rest>
   void put_fields(std::string_view colon, std::string_view comma, std::string_view key,
                   const Value& value, const Rest&... rest) {
-    put(key);
-    to_ += colon;
+    to_.append("\"").append(key).append("\"").append(colon);
     put(value);
     if constexpr (sizeof...(rest) > 0) {
       to_ += comma;
