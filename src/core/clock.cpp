@@ -1,4 +1,3 @@
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -28,8 +27,13 @@ void manual_clock::advance(duration d) {
 
 std::string iso8601(wall_time t) {
   const auto ms = std::chrono::floor<std::chrono::milliseconds>(t);
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(ms);
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", seconds, (ms - seconds).count());
+  const auto midnight = std::chrono::floor<std::chrono::days>(ms);
+  const std::chrono::year_month_day day(midnight);
+  const std::chrono::hh_mm_ss of_day(ms - midnight);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(day.year()),
+                     static_cast<unsigned>(day.month()), static_cast<unsigned>(day.day()),
+                     of_day.hours().count(), of_day.minutes().count(), of_day.seconds().count(),
+                     of_day.subseconds().count());
 }
 
 std::optional<wall_time> parse_iso8601(std::string_view text) {

@@ -139,13 +139,13 @@ result<std::unique_ptr<journal_file>> open_journal_file(const std::filesystem::p
 
 std::string journal_line(const record& r, std::int64_t mono_ns, std::string_view boot,
                          sequence synced) {
-  std::string payload = json::serialize(r.payload);
-  payload.front() = ',';  // its members, without their braces
-  payload.pop_back();
-  const std::string line =
-      fmt::format(R"({{"seq":{},"t":"{}","mono_ns":{},"boot":"{}","type":"{}"{},"synced":{})",
-                  r.seq, r.t, mono_ns, boot, r.type, r.payload.empty() ? "" : payload, synced);
-  return fmt::format("{},\"crc\":\"{:08x}\"}}\n", line, crc32c(line));
+  const std::string payload = json::serialize(r.payload);
+  const std::string_view members = std::string_view(payload).substr(1, payload.size() - 2);
+  std::string line =
+      fmt::format(R"({{"seq":{},"t":"{}","mono_ns":{},"boot":"{}","type":"{}"{}{},"synced":{})",
+                  r.seq, r.t, mono_ns, boot, r.type, members.empty() ? "" : ",", members, synced);
+  fmt::format_to(std::back_inserter(line), ",\"crc\":\"{:08x}\"}}\n", crc32c(line));
+  return line;
 }
 
 /// Shared by the loop and whoever commits. A commit takes all that is pending, writes it once and

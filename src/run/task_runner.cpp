@@ -173,6 +173,7 @@ void task_runner::warn(std::string text) {
 }
 
 json::object task_runner::about(json::object payload) const {
+  payload.reserve(payload.size() + 2);
   payload["task"] = task_.id.str();
   if (attempt_.value() > 0) payload["attempt"] = attempt_.value();
   return payload;
