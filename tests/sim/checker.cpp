@@ -57,14 +57,16 @@ void checker::told(const run::record& r) {
 
 void checker::synced(std::string_view bytes) {
   line_ += bytes;
-  for (std::size_t end = line_.find('\n'); end != line_.npos; end = line_.find('\n')) {
-    const std::string_view line = std::string_view(line_).substr(0, end);
+  std::string_view rest = line_;
+  for (std::size_t end = rest.find('\n'); end != rest.npos; end = rest.find('\n')) {
+    const std::string_view line = rest.substr(0, end);
     const std::string_view type = field(line, "\"type\":");
     if (type == "attempt_started" || type == "attempt_ended" || type == "task_resumed" ||
         type == "task_ended")
       learn(type, line);
-    line_.erase(0, end + 1);
+    rest.remove_prefix(end + 1);
   }
+  line_.erase(0, line_.size() - rest.size());
 }
 
 void checker::learn(std::string_view type, std::string_view line) {
