@@ -61,7 +61,7 @@ class life {
   virtual_timers timers_;
   virtual_host host_;
   virtual_run_store store_;
-  boost::asio::io_context loop_{1};
+  boost::asio::io_context loop_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE};  ///< one thread plays a seed
   std::optional<run::engine> engine_;
   std::optional<result<run::run_summary>> outcome_;
   std::exception_ptr failed_;
