@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <remora/core/clock.hpp>
@@ -30,10 +28,18 @@ std::string iso8601(wall_time t) {
   const auto midnight = std::chrono::floor<std::chrono::days>(ms);
   const std::chrono::year_month_day day(midnight);
   const std::chrono::hh_mm_ss of_day(ms - midnight);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(day.year()),
-                     static_cast<unsigned>(day.month()), static_cast<unsigned>(day.day()),
-                     of_day.hours().count(), of_day.minutes().count(), of_day.seconds().count(),
-                     of_day.subseconds().count());
+  std::string text = "0000-00-00T00:00:00.000Z";
+  const auto put = [&text](std::size_t last, std::int64_t n) {
+    for (; n > 0; n /= 10) text[last--] = static_cast<char>('0' + n % 10);
+  };
+  put(3, static_cast<int>(day.year()));
+  put(6, static_cast<unsigned>(day.month()));
+  put(9, static_cast<unsigned>(day.day()));
+  put(12, of_day.hours().count());
+  put(15, of_day.minutes().count());
+  put(18, of_day.seconds().count());
+  put(22, of_day.subseconds().count());
+  return text;
 }
 
 std::optional<wall_time> parse_iso8601(std::string_view text) {
