@@ -21,7 +21,7 @@ class mind_writer {
   result<void> file(std::string_view path, std::string_view bytes);
   result<void> transcript(const git::oid& before, const std::vector<transcript_piece>& pieces);
   result<void> staged(const git::oid& before, const std::vector<git::index_entry>& entries);
-  result<void> nested(const std::vector<git::nested_repository>& repositories);
+  result<void> nested(const git::manifest& m);
   /// The names that a tree cannot hold go into `left_out`.
   result<void> operation(const std::vector<std::pair<std::string, std::string>>& files,
                          std::vector<git::omission>& left_out);
@@ -105,9 +105,12 @@ result<void> mind_writer::staged(const git::oid& before,
 }
 
 /// So they stay reachable: where they belong, the manifest says.
-result<void> mind_writer::nested(const std::vector<git::nested_repository>& repositories) {
-  for (std::size_t i = 0; i < repositories.size(); ++i)
-    REMORA_CHECK(tree_.add(fmt::format("nested/{}", i), repositories[i].id, repositories[i].mode));
+result<void> mind_writer::nested(const git::manifest& m) {
+  for (std::size_t i = 0; i < m.nested.size(); ++i)
+    REMORA_CHECK(tree_.add(fmt::format("nested/{}", i), m.nested[i].id, m.nested[i].mode));
+  for (std::size_t i = 0; i < m.submodules.size(); ++i)
+    REMORA_CHECK(
+        tree_.add(fmt::format("submodules/{}", i), m.submodules[i].files, git::mode::directory));
   return {};
 }
 
@@ -163,7 +166,7 @@ result<git::oid> write_mind(const git::repository& repo, git::object_writer& obj
   git::manifest manifest = r.files.manifest;
   REMORA_CHECK(w.transcript(before.value_or(git::oid()), r.mind.transcript));
   REMORA_CHECK(w.staged(before.value_or(git::oid()), r.files.index.entries));
-  REMORA_CHECK(w.nested(manifest.nested));
+  REMORA_CHECK(w.nested(manifest));
   REMORA_CHECK(w.operation(r.files.operation, manifest.left_out));
   REMORA_CHECK(w.file("state.json", r.mind.state));
   REMORA_CHECK(w.file("prompt.md", r.mind.prompt));

@@ -53,6 +53,13 @@ shared_rules shared_rules::read(const repository& repo) {
   return rules;
 }
 
+shared_rules shared_rules::in_submodule(int git_dir) const {
+  shared_rules rules = *this;
+  const auto text = read_regular(git_dir, "info/exclude", max_rules_bytes);
+  rules.exclude_ = text ? ignore_list(*text) : ignore_list();
+  return rules;
+}
+
 ignore_list::verdict shared_rules::match(std::string_view path, bool is_directory) const {
   const auto first = exclude_.match(path, is_directory);
   return first != ignore_list::verdict::none ? first : user_.match(path, is_directory);

@@ -17,6 +17,9 @@ class shared_rules {
   /// `info/exclude` of the common directory, and the file that `core.excludesFile` names.
   static shared_rules read(const repository& repo);
 
+  /// The same in a submodule: `info/exclude` of its git directory instead.
+  shared_rules in_submodule(int git_dir) const;
+
   ignore_list::verdict match(std::string_view path, bool is_directory) const;
 
  private:

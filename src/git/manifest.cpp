@@ -132,6 +132,21 @@ result<nested_repository> nested_from_json(const json::value& v) {
   return n;
 }
 
+json::object submodule_to_json(const submodule_files& s) {
+  json::object o;
+  path_to_json(o, "path", s.path);
+  o["files"] = s.files.hex();
+  return o;
+}
+
+result<submodule_files> submodule_from_json(const json::value& v) {
+  if (!v.is_object()) return malformed("an entry of submodules");
+  submodule_files s;
+  REMORA_TRY(s.path, path_of(v));
+  REMORA_TRY(s.files, oid::parse(text_at(v.get_object(), "files")));
+  return s;
+}
+
 }  // namespace
 
 std::vector<std::string> unreadable_paths(const std::vector<omission>& left_out) {
@@ -154,6 +169,9 @@ json::object to_json(const manifest& m) {
   json::array nested;
   for (const nested_repository& n : m.nested) nested.push_back(nested_to_json(n));
   o["nested"] = std::move(nested);
+  json::array submodules;
+  for (const submodule_files& s : m.submodules) submodules.push_back(submodule_to_json(s));
+  o["submodules"] = std::move(submodules);
   o["empty_directories"] = paths_to_json(m.empty_directories);
   o["converted"] = paths_to_json(m.converted);
   o["head_torn"] = m.head_torn;
@@ -173,6 +191,11 @@ result<manifest> manifest_from_json(const json::object& o) {
   for (std::size_t i = 0; nested && i < nested->size(); ++i) {
     REMORA_TRY(nested_repository n, nested_from_json((*nested)[i]));
     m.nested.push_back(std::move(n));
+  }
+  REMORA_TRY(const json::array* const submodules, list_at(o, "submodules"));
+  for (std::size_t i = 0; submodules && i < submodules->size(); ++i) {
+    REMORA_TRY(submodule_files s, submodule_from_json((*submodules)[i]));
+    m.submodules.push_back(std::move(s));
   }
   REMORA_TRY(m.empty_directories, paths_from_json(o, "empty_directories"));
   REMORA_TRY(m.converted, paths_from_json(o, "converted"));

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "git/remove_tree.hpp"
+#include "git/submodule.hpp"
 #include "git/tree_writer.hpp"
 
 namespace remora::git {
@@ -36,10 +37,12 @@ scan_rules opaque_rules(std::uint64_t max_file_bytes) {
 
 class taker {
  public:
-  taker(const repository& repo, content_sink& sink, std::uint64_t max_file_bytes,
-        std::uint32_t number, const std::stop_token& stop, manifest& m)
+  taker(const repository& repo, content_sink& sink, const std::filesystem::path& git_dir,
+        std::uint64_t max_file_bytes, std::uint32_t number, const std::stop_token& stop,
+        manifest& m)
       : repo_(repo),
         sink_(sink),
+        git_dir_(git_dir),
         how_(opaque_rules(max_file_bytes)),
         number_(number),
         stop_(stop),
@@ -53,12 +56,12 @@ class taker {
     if (::fstat(above->get(), &here) != 0 ||
         ::fstatat(above->get(), dot_git, &st, AT_SYMLINK_NOFOLLOW) != 0)
       return left_out(path, os_error(errno, path));
-    if (S_ISREG(st.st_mode)) return pointer(above->get(), path);
+    if (S_ISREG(st.st_mode)) return pointer(above->get(), path, std::move(known));
     if (!S_ISDIR(st.st_mode)) return left_out(path, "nested repository: its .git is no directory");
     if (st.st_dev != here.st_dev) return left_out(path, "other file system");
     const auto fd = open_directory(above->get(), dot_git);
     if (!fd) return left_out(path, fd.error());
-    return directory_at(fd->get(), path, std::move(known));
+    return directory_at(fd->get(), path, std::move(known), false);
   }
 
  private:
@@ -72,8 +75,16 @@ class taker {
     return left_out(path, unreadable);
   }
 
-  /// A worktree or a submodule of another repository says here where that is.
-  result<directory_ptr> pointer(int above, const std::string& path) {
+  /// A worktree or a submodule of another repository says here where that is; one of ours has it
+  /// beside our own.
+  result<directory_ptr> pointer(int above, const std::string& path, directory_ptr known) {
+    const unique_fd own = open_submodule_git_dir(repo_, git_dir_, above);
+    struct stat st{};
+    if (own && ::fstatat(own.get(), "commondir", &st, AT_SYMLINK_NOFOLLOW) != 0)
+      return directory_at(own.get(), path, std::move(known), true);
+    const auto is_here = [&](const submodule_files& s) { return s.path == path; };
+    if (std::ranges::any_of(m_.submodules, is_here))
+      (void)left_out(path, "submodule: its git directory is elsewhere");
     const auto bytes = read_regular(above, dot_git, most_pointer);
     if (!bytes) return left_out(path, bytes.error());
     REMORA_TRY(const oid id, sink_.blob(*bytes));
@@ -83,7 +94,8 @@ class taker {
 
   /// A git that is at work there writes objects before the refs that name them, and the walk may
   /// pass the ones before and the others after: only what two looks agree on belongs together.
-  result<directory_ptr> directory_at(int fd, const std::string& path, directory_ptr known) {
+  result<directory_ptr> directory_at(int fd, const std::string& path, directory_ptr known,
+                                     bool moves) {
     constexpr int looks = 3;
     bool looked = known != nullptr, agreed = false;
     directory_ptr last = looked ? std::move(known) : scanner::base_root(oid());
@@ -102,15 +114,35 @@ class taker {
     for (omission& o : of.left_out)
       m_.left_out.push_back({git_dir_of(path) + '/' + o.path, std::move(o.reason)});
     oid tree = last->tree;
-    if (tree.is_zero()) {
-      REMORA_TRY(tree, sink_.tree({}));
+    if (moves || tree.is_zero()) {
+      REMORA_TRY(tree, tree_beside(fd, *last));
     }
     m_.nested.push_back({path, mode::directory, tree, std::move(of.empty_directories)});
     return last;
   }
 
+  /// As it is to be where its files are.
+  result<oid> tree_beside(int fd, const directory& git_dir) {
+    constexpr std::size_t most = 1 << 20;
+    std::vector<tree_entry> entries;
+    for (const record& r : git_dir.records) {
+      if (r.gone || r.id.is_zero()) continue;
+      tree_entry e{std::string(git_dir.name(r)), r.id, r.mode};
+      const bool configures = e.name == "config" || e.name == "config.worktree";
+      if (const auto text = configures ? read_regular(fd, e.name, most) : std::string(); text) {
+        const std::string beside = without_worktree(*text);
+        if (beside != *text) {
+          REMORA_TRY(e.id, sink_.blob(beside));
+        }
+      }
+      entries.push_back(std::move(e));
+    }
+    return sink_.tree(std::move(entries));
+  }
+
   const repository& repo_;
   content_sink& sink_;
+  const std::filesystem::path& git_dir_;
   scan_rules how_;
   std::uint32_t number_;
   const std::stop_token& stop_;
@@ -124,7 +156,8 @@ std::optional<nested_repository> there(const repository& repo, int root, const s
   hash_sink sink;
   manifest m;
   constexpr std::uint64_t any_size = std::numeric_limits<std::uint64_t>::max();
-  const auto taken = taker(repo, sink, any_size, 1, stop, m).take(root, path, nullptr);
+  taker take(repo, sink, repo.common_dir(), any_size, 1, stop, m);
+  const auto taken = take.take(root, path, nullptr);
   if (!taken || m.nested.size() != 1 || !m.left_out.empty()) return std::nullopt;
   return std::move(m.nested.front());
 }
@@ -153,11 +186,12 @@ result<void> write_one(const repository& repo, int above, const nested_repositor
 }  // namespace
 
 result<void> take_nested(const repository& repo, content_sink& sink, int root,
-                         std::uint64_t max_file_bytes, std::uint32_t number,
-                         const std::stop_token& stop, nested_cache& known, manifest& m) {
+                         const std::filesystem::path& git_dir, std::uint64_t max_file_bytes,
+                         std::uint32_t number, const std::stop_token& stop, nested_cache& known,
+                         manifest& m) {
   const std::vector<nested_repository> found = std::exchange(m.nested, {});
   nested_cache now;
-  taker take(repo, sink, max_file_bytes, number, stop, m);
+  taker take(repo, sink, git_dir, max_file_bytes, number, stop, m);
   for (const nested_repository& n : found) {
     const auto before = known.find(n.path);
     REMORA_TRY(directory_ptr taken,

@@ -10,6 +10,8 @@
 
 #include "git/gitdir_state.hpp"
 #include "git/nested.hpp"
+#include "git/submodule.hpp"
+#include "git/submodule_files.hpp"
 #include "git/tree_writer.hpp"
 
 namespace remora::git {
@@ -78,6 +80,72 @@ result<void> restore_operation(int git_dir, const snapshot& what, restore_report
   return {};
 }
 
+/// A directory whose files are replaced: the worktree, or a submodule in it.
+struct place {
+  int root;
+  const std::filesystem::path& git_dir;  ///< the worktree's
+  const shared_rules& ignore;
+  const index_view& index;
+};
+
+/// Writes what is not there as `request` says, and removes what it and its manifest do not have.
+/// What is there then.
+result<directory_ptr> replace_files(const repository& repo, const place& at, write_request request,
+                                    const std::stop_token& stop, restore_report& report) {
+  // What is there, compared with what shall be: unchanged files are known by their stats.
+  const ignore_list nothing;
+  scan_rules how;
+  how.ignore = &at.ignore;
+  how.include = &nothing;
+  how.convert = conversions::of(repo);
+  how.max_file_bytes = std::numeric_limits<std::uint64_t>::max();
+  how.keep_skipped = false;
+  hash_sink sink;
+  scanner before(repo, sink, at.index, how, 1, stop);
+  REMORA_TRY(const scan_result now,
+             before.run(at.root, at.git_dir, scanner::base_root(request.tree)));
+  REMORA_CHECK(remove_other_nested(at.root, now.manifest, *request.manifest));
+  request.now = &now;
+  REMORA_TRY(report, tree_writer(repo, at.root, request, stop).run());
+
+  // Only now are the snapshot's own ignore rules there, which say what may be removed.
+  how.forget_untracked = true;
+  scanner after(repo, sink, at.index, how, 2, stop);
+  REMORA_TRY(scan_result written, after.run(at.root, at.git_dir, now.root));
+  remove_leftovers(repo, at.root, written, request.tree, *request.manifest, report);
+  make_empty_directories(at.root, *request.manifest, report);
+  return std::move(written.root);
+}
+
+/// The files of submodules, outer ones first. `git_dir`: the worktree's.
+result<void> restore_submodules(const repository& repo, int root,
+                                const std::filesystem::path& git_dir, const shared_rules& shared,
+                                const manifest& wanted, const std::stop_token& stop,
+                                restore_report& report) {
+  for (const submodule_files& s : wanted.submodules) {
+    const auto dir = make_path(root, s.path);
+    if (!dir) {
+      report.not_restored.push_back({s.path, "the directory cannot be made"});
+      continue;
+    }
+    const unique_fd own = open_submodule_git_dir(repo, git_dir, dir->get());
+    index_view index;
+    if (own) {
+      REMORA_TRY(index, index_view::read(own.get()));
+    }
+    const shared_rules ignore = own ? shared.in_submodule(own.get()) : shared;
+    const manifest inner = below(wanted, s.path);
+    restore_report filled;
+    REMORA_CHECK(replace_files(repo, {dir->get(), git_dir, ignore, index},
+                               {s.files, &inner, nullptr, {}, {}}, stop, filled));
+    report.files_written += filled.files_written;
+    report.files_removed += filled.files_removed;
+    for (omission& o : filled.not_restored)
+      report.not_restored.push_back({s.path + '/' + o.path, std::move(o.reason)});
+  }
+  return {};
+}
+
 result<oid> tree_of(const repository& repo, const oid& commit) {
   if (commit.is_zero()) return oid();
   REMORA_TRY(const commit_info info, repo.read_commit(commit));
@@ -97,38 +165,22 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
     return fail(errc::vanished,
                 fmt::format("the worktree {} was replaced", to_utf8(tree.root.string())));
 
-  // What is there, compared with what shall be: unchanged files are known by their stats.
   const shared_rules shared = shared_rules::read(repo);
-  const ignore_list nothing;
-  scan_rules how;
-  how.ignore = &shared;
-  how.include = &nothing;
-  how.convert = conversions::of(repo);
-  how.max_file_bytes = std::numeric_limits<std::uint64_t>::max();
-  how.keep_skipped = false;
-  hash_sink sink;
   REMORA_TRY(index_view index, index_view::read(git_dir.get()));
-  scanner before(repo, sink, index, how, 1, stop);
-  REMORA_TRY(const scan_result now,
-             before.run(root.get(), tree.git_dir, scanner::base_root(what.tree)));
-
-  REMORA_CHECK(remove_other_nested(root.get(), now.manifest, what.manifest));
-  write_request request{what.tree, &what.manifest, &now, {}, what.head.commit};
+  write_request request{what.tree, &what.manifest, nullptr, {}, what.head.commit};
   for (const index_entry& e : what.index.entries)
     if (e.skip_worktree && e.stage == 0) request.skipped.emplace(e.path, e.id);
-  REMORA_TRY(restore_report report, tree_writer(repo, root.get(), request, stop).run());
-
-  // Only now are the snapshot's own ignore rules there, which say what may be removed.
-  how.forget_untracked = true;
-  scanner after(repo, sink, index, how, 2, stop);
-  REMORA_TRY(const scan_result written, after.run(root.get(), tree.git_dir, now.root));
-  remove_leftovers(repo, root.get(), written, what.tree, what.manifest, report);
-  make_empty_directories(root.get(), what.manifest, report);
+  restore_report report;
+  REMORA_TRY(const directory_ptr files,
+             replace_files(repo, {root.get(), tree.git_dir, shared, index}, std::move(request),
+                           stop, report));
+  REMORA_CHECK(
+      restore_submodules(repo, root.get(), tree.git_dir, shared, what.manifest, stop, report));
   REMORA_CHECK(restore_nested(repo, root.get(), what.manifest, stop, report));
 
   REMORA_CHECK(restore_head(repo, git_dir.get(), full_branch(branch), what.head, report));
   REMORA_TRY(const oid head_tree, tree_of(repo, what.head.commit));
-  REMORA_CHECK(write_index(repo, root.get(), git_dir.get(), head_tree, what.index, *written.root,
+  REMORA_CHECK(write_index(repo, root.get(), git_dir.get(), head_tree, what.index, *files,
                            std::move(index)));
   REMORA_CHECK(restore_operation(git_dir.get(), what, report));
   return report;
@@ -148,6 +200,8 @@ result<restore_report> export_tree(const repository& repo, const oid& tree_id, c
   const write_request request{tree_id, &plain, nullptr, {}, {}};
   REMORA_TRY(restore_report report, tree_writer(repo, root.get(), request, stop).run());
   make_empty_directories(root.get(), plain, report);
+  REMORA_CHECK(restore_submodules(repo, root.get(), repo.common_dir(), shared_rules::read(repo),
+                                  plain, stop, report));
   REMORA_CHECK(restore_nested(repo, root.get(), plain, stop, report));
   return report;
 }

@@ -79,6 +79,7 @@ result<scan_result> scanner::run(int root, const std::filesystem::path& git_dir,
   if (fault_) return *fault_;
   std::sort(out_.manifest.left_out.begin(), out_.manifest.left_out.end());
   std::sort(out_.manifest.nested.begin(), out_.manifest.nested.end());
+  std::sort(out_.manifest.submodules.begin(), out_.manifest.submodules.end());
   std::sort(out_.manifest.empty_directories.begin(), out_.manifest.empty_directories.end());
   std::sort(out_.manifest.converted.begin(), out_.manifest.converted.end());
   return std::move(out_);
@@ -252,7 +253,7 @@ result<bool> scanner::visit_submodule(place& here, found& at) {
   if (const auto fd = open_directory(here.fd(), std::string(at.name))) {
     const submodule_state state = read_submodule(repo_, git_dir_, fd->get());
     if (!state.head.is_zero()) r.id = state.head;
-    if (state.has_content) leave_out(at, "submodule content");
+    if (state.has_content) out_.manifest.submodules.push_back({at.path, {}});
   } else if (is_lack(fd.error())) {
     return fd.error();
   } else {

@@ -10,6 +10,7 @@
 #include "git/gitdir_state.hpp"
 #include "git/nested.hpp"
 #include "git/scanner.hpp"
+#include "git/submodule_files.hpp"
 
 namespace remora::git {
 namespace {
@@ -83,6 +84,12 @@ result<index_state> compare_with_head(const repository& repo, const index_view& 
   return compare_with_tree(repo, index, commit.tree);
 }
 
+/// Between two snapshots.
+struct memory {
+  directory_ptr files;
+  nested_cache submodules, nested;
+};
+
 }  // namespace
 
 struct snapshotter::impl {
@@ -92,8 +99,7 @@ struct snapshotter::impl {
   ignore_list include;
   conversions convert;
 
-  directory_ptr last;
-  nested_cache nested;
+  memory last;
   std::uint32_t number = 0;
   std::optional<index_view> index;
   position last_position;  ///< that `last_index` was made at
@@ -102,7 +108,7 @@ struct snapshotter::impl {
 
   result<void> refresh_index(int git_dir, const position& now);
   result<snapshot> scan(const repository& repo, object_writer& objects, std::stop_token stop,
-                        int root, int git_dir, directory_ptr& known, nested_cache& nested);
+                        int root, int git_dir, memory& known);
   result<void> describe_index(const repository& repo, const position& now, snapshot& out);
   result<void> adopt_named(const repository& repo, object_writer& objects, snapshot& out) const;
 };
@@ -163,7 +169,7 @@ result<void> snapshotter::impl::adopt_named(const repository& repo, object_write
 
 result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& objects,
                                          std::stop_token stop, int root, int git_dir,
-                                         directory_ptr& known, nested_cache& known_nested) {
+                                         memory& known) {
   snapshot out;
   database sink(objects);
   const shared_rules shared = shared_rules::read(repo);
@@ -178,13 +184,15 @@ result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& 
     const position before = read_position(repo, git_dir);
     REMORA_CHECK(refresh_index(git_dir, before));
     scanner walk(repo, sink, *index, how, number + 1, stop);
-    REMORA_TRY(scan_result scanned, walk.run(root, tree.git_dir, known));
-    known = scanned.root;
+    REMORA_TRY(scan_result scanned, walk.run(root, tree.git_dir, known.files));
+    known.files = scanned.root;
     out.manifest = std::move(scanned.manifest);
     out.files_scanned = scanned.files_scanned;
     out.files_read += scanned.files_read;
-    REMORA_CHECK(take_nested(repo, sink, root, how.max_file_bytes, number + 1, stop, known_nested,
-                             out.manifest));
+    REMORA_CHECK(take_submodules(repo, sink, root, tree.git_dir, how, number + 1, stop,
+                                 known.submodules, out.manifest));
+    REMORA_CHECK(take_nested(repo, sink, root, tree.git_dir, how.max_file_bytes, number + 1, stop,
+                             known.nested, out.manifest));
     out.operation = read_operation(git_dir, out.manifest.left_out);
     const position after = read_position(repo, git_dir);
     const bool still = before == after && index->identity() == after.index;
@@ -219,23 +227,22 @@ result<snapshotter> snapshotter::open(const repository& repo, worktree tree, con
   for (const std::string& line : made->rules.include) patterns += line + '\n';
   made->include = ignore_list(patterns);
   made->convert = conversions::of(repo);
-  made->last = scanner::base_root(commit.tree);
+  made->last.files = scanner::base_root(commit.tree);
   return snapshotter(std::move(made));
 }
 
 result<snapshot> snapshotter::take(const repository& repo, object_writer& objects,
                                    std::stop_token stop) {
   impl& my = *impl_;
-  const bool had_files = !my.last->records.empty();
+  const bool had_files = !my.last.files->records.empty();
   REMORA_TRY(const unique_fd root, open_root(my.tree, had_files));
   const auto git_dir = open_file(my.tree.git_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!git_dir && is_lack(git_dir.error())) return git_dir.error();
   if (!git_dir) return gone(my.tree, "has lost its git directory");
 
-  directory_ptr known = my.last;
-  nested_cache nested = my.nested;
+  memory known = my.last;
   REMORA_TRY(snapshot out,
-             my.scan(repo, objects, std::move(stop), root.get(), git_dir->get(), known, nested));
+             my.scan(repo, objects, std::move(stop), root.get(), git_dir->get(), known));
   // Removed while it was walked: what was seen is a part.
   if (auto still = open_root(my.tree, had_files); !still) return still.error();
   if (!points_home(root.get(), my.tree))
@@ -243,14 +250,13 @@ result<snapshot> snapshotter::take(const repository& repo, object_writer& object
   std::sort(out.manifest.left_out.begin(), out.manifest.left_out.end());
   out.stashes = read_stashes(repo, my.rules.branch);
   REMORA_CHECK(my.adopt_named(repo, objects, out));
-  out.tree = known->tree;
+  out.tree = known.files->tree;
   if (out.tree.is_zero()) {
     REMORA_TRY(out.tree, objects.tree({}));
   }
   const std::vector<std::string> unread = unreadable_paths(out.manifest.left_out);
   my.faults = {unread.begin(), unread.end()};
   my.last = std::move(known);
-  my.nested = std::move(nested);
   ++my.number;
   return out;
 }

@@ -1,7 +1,9 @@
 #include "git/submodule.hpp"
 
 #include <fcntl.h>
+#include <strings.h>
 
+#include <algorithm>
 #include <remora/core/text.hpp>
 
 #include "git/careful.hpp"
@@ -26,30 +28,61 @@ oid find_packed(int git_dir, std::string_view ref) {
   return {};
 }
 
-/// The part of a submodule's `gitdir:` below `modules/`, whichever repository's that is.
-std::string name_below_modules(std::string_view pointer) {
+/// What comes after `/modules/` in a `gitdir:`, whichever repository's that is; what is above a
+/// repository may have that name, too.
+std::vector<std::string> names_below_modules(std::string_view pointer) {
   constexpr std::string_view key = "gitdir: ", modules = "/modules/";
   pointer = trim(pointer);
-  if (!pointer.starts_with(key)) return {};
-  const std::size_t at = pointer.find(modules);
-  return at == pointer.npos ? std::string() : std::string(pointer.substr(at + modules.size()));
+  std::vector<std::string> names;
+  if (!pointer.starts_with(key)) return names;
+  for (std::size_t at = pointer.find(modules); at != pointer.npos;
+       at = pointer.find(modules, at + 1))
+    names.emplace_back(pointer.substr(at + modules.size()));
+  return names;
 }
 
-unique_fd open_git_dir(const repository& repo, const std::filesystem::path& git_dir, int dir) {
+bool same_word(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+/// The name of the variable that a line of a configuration, without blanks before it, sets.
+std::string_view variable(std::string_view line) {
+  return line.substr(0, line.find_first_of(" \t=#;"));
+}
+
+}  // namespace
+
+unique_fd open_submodule_git_dir(const repository& repo, const std::filesystem::path& git_dir,
+                                 int dir) {
   if (auto own = open_directory(dir, ".git")) return std::move(*own);
   const auto pointer = read_regular(dir, ".git", max_head_bytes);
-  const std::string name = pointer ? name_below_modules(*pointer) : std::string();
-  if (name.empty()) return {};
+  if (!pointer) return {};
   for (const auto& above : {git_dir, repo.common_dir()}) {
     const auto modules = open_file(above / "modules", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!modules) continue;
-    if (auto found = open_beneath(modules->get(), name, O_RDONLY | O_DIRECTORY))
-      return std::move(*found);
+    for (const std::string& name : names_below_modules(*pointer))
+      if (auto found = open_beneath(modules->get(), name, O_RDONLY | O_DIRECTORY))
+        return std::move(*found);
   }
   return {};
 }
 
-}  // namespace
+std::string without_worktree(std::string_view config) {
+  std::string kept;
+  bool in_core = false, drops = false;
+  while (!config.empty()) {
+    const std::size_t end = config.find('\n');
+    const std::string_view line = config.substr(0, end == config.npos ? end : end + 1);
+    config.remove_prefix(line.size());
+    const std::string_view text = trim(line);
+    if (!drops && text.starts_with('['))
+      in_core = same_word(trim(text.substr(1, text.find(']') - 1)), "core");
+    drops = drops || (in_core && same_word(variable(text), "worktree"));
+    if (!drops) kept += line;
+    drops = drops && text.ends_with('\\');  // the value goes on in the next line
+  }
+  return kept;
+}
 
 oid read_head_of(int git_dir) {
   const auto head = read_regular(git_dir, "HEAD", max_head_bytes);
@@ -68,9 +101,9 @@ submodule_state read_submodule(const repository& repo, const std::filesystem::pa
   submodule_state state;
   name_list names;
   if (!names.read(dir)) return state;
-  for (std::size_t i = 0; i < names.size(); ++i)
-    state.has_content = state.has_content || names.name(i) != ".git";
-  if (const unique_fd own = open_git_dir(repo, git_dir, dir)) state.head = read_head_of(own.get());
+  state.has_content = names.size() > 0;
+  if (const unique_fd own = open_submodule_git_dir(repo, git_dir, dir))
+    state.head = read_head_of(own.get());
   return state;
 }
 

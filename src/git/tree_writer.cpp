@@ -80,6 +80,7 @@ tree_writer::tree_writer(const repository& repo, int root, const write_request& 
   for (const omission& o : request.manifest->left_out)
     if (spares(o)) spared_.insert(o.path);
   converted_.insert(request.manifest->converted.begin(), request.manifest->converted.end());
+  for (const submodule_files& s : request.manifest->submodules) filled_.insert(s.path);
   if (!request.now) return;
   const manifest& now = request.now->manifest;
   converted_now_.insert(now.converted.begin(), now.converted.end());
@@ -208,9 +209,10 @@ result<bool> tree_writer::all_skipped(const std::string& path, const oid& tree) 
 }
 
 result<void> tree_writer::submodule(int dir, const std::string& path, const std::string& name) {
-  if (::mkdirat(dir, name.c_str(), 0777) == 0)
+  const bool made = ::mkdirat(dir, name.c_str(), 0777) == 0;
+  if (made && !filled_.contains(path))
     refuse(path, "submodule: its files are not filled in");
-  else if (errno != EEXIST)
+  else if (!made && errno != EEXIST)
     return os_error(errno, fmt::format("cannot make {}", to_utf8(path)));
   return {};
 }

@@ -74,6 +74,7 @@ class tree_writer {
   path_set spared_;
   path_set converted_;      ///< to be written as a checkout does
   path_set converted_now_;  ///< of what is there
+  path_set filled_;         ///< submodules whose files come afterwards
   std::vector<link> links_;
   restore_report report_;
 };

@@ -166,7 +166,8 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   const std::optional<git::snapshot>& last = where->last;
   const bool index_differs = last && (last->index.entries != files.index.entries ||
                                       last->index.removed != files.index.removed);
-  const bool nested_differ = last && last->manifest.nested != files.manifest.nested;
+  const bool nested_differ = last && (last->manifest.nested != files.manifest.nested ||
+                                      last->manifest.submodules != files.manifest.submodules);
   taken.files_differ = !last || last->tree != files.tree || index_differs || nested_differ;
   taken.head_moved =
       last ? last->head.commit != files.head.commit : files.head.commit != r.record.base;

@@ -62,6 +62,8 @@ result<final_state> read_final(git_worker* worker, const result_request& r) {
   f.left_out.insert(f.left_out.end(), f.tree.left_out.begin(), f.tree.left_out.end());
   for (const git::nested_repository& n : files.manifest.nested)
     f.left_out.push_back({n.path + "/.git", "nested repository"});
+  for (const git::submodule_files& s : files.manifest.submodules)
+    f.left_out.push_back({s.path, "submodule content"});
   f.whole = f.left_out.empty() && files.stashes.empty();
   return f;
 }

@@ -3,7 +3,7 @@
 
     tests/e2e/corpus.py --remora PROGRAM [TEST …]
 
-Files, links, repositories within the repository, and what is no file at all (W1, W3 to W5, W7 to W10, W13 to W20, G19 of the
+Files, links, repositories within the repository, and what is no file at all (W1, W3 to W10, W13 to W20, G19 of the
 tests' names) are made in the worktree of an agent. Then its checkpoint is restored beside it, and its worktree deleted and the run resumed; each
 time all that is there must be what was there, but for what the checkpoint's manifest lists, which is printed. What root can
 read others cannot: started as root, all of it is done as an ordinary user, too. Needs git and nothing else.
@@ -22,6 +22,7 @@ import main_job
 from main_job import PATIENCE, Job, wait_until
 
 NOBODY = 65534
+LOCAL = ("-c", "protocol.file.allow=always")
 IGNORED = ("ignored.o", "build", "sub/ignored.o")
 
 AGENT = r"""
@@ -53,6 +54,9 @@ def base(repo):
     (repo / "changed.bin").write_bytes(b"before\n")
     for name in ("deleted", "deleted-and-staged", "renamed", "skipped", "assumed", "mode", "to-link", "to-directory", "both"):
         (repo / name).write_text(f"{name} of the base\n")
+    library = repo.parent / "library"
+    repository(library, 2, False)
+    git(repo, *LOCAL, "submodule", "--quiet", "add", str(library), "submodule")
     (repo / "many").mkdir()
     for i in range(300):
         (repo / "many" / f"{i:03}").write_text(f"{i}\n")
@@ -83,6 +87,16 @@ def build(top):
     for name, commits, dirty in (("nested", 2, False), ("nested-unborn", 0, True), ("nested-dirty", 1, True)):
         repository(w / "below" / name, commits, dirty)
     repository(w / "below" / "nested-dirty" / "twice", 1, True)
+    # W6: a submodule, with commits and content of its own
+    git(w, *LOCAL, "submodule", "--quiet", "update", "--init")
+    git(w / "submodule", "checkout", "-q", "-b", "topic")
+    (w / "submodule" / "file").write_text("committed\n")
+    git(w / "submodule", "commit", "-qam", "of the agent")
+    (w / "submodule" / "file").write_text("staged\n")
+    git(w / "submodule", "add", "file")
+    (w / "submodule" / "file").write_text("changed\n")
+    (w / "submodule" / "untracked").write_text("untracked\n")
+    repository(w / "submodule" / "nested", 1, True)
     # W7: longer than any path may be
     deep(w)
     # W8, W9, W10, W20: names
@@ -246,6 +260,7 @@ class Corpus(Job):
         super().setUp()
         self.git("config", "filter.marker.clean", f"touch {self.seen}/filter-ran; cat")
         self.git("config", "filter.marker.smudge", f"touch {self.seen}/filter-ran; cat")
+        os.environ.update(self.env)  # for the gits of `base`, `build` and `listing`
         base(self.repo)
         self.git("add", "-A")
         self.git("commit", "-qm", "what the corpus begins with")
@@ -276,7 +291,6 @@ class Corpus(Job):
     def built(self):
         """The run, its worktree and what is in there, once a checkpoint has all of it."""
         process, slot = self.begin("run", self.plan(["job"], MORE, AGENT))
-        os.environ.update(self.env)  # for the gits of `build` and `listing`
         build(slot)
         self.filter_ran().unlink()  # by the agent's git
         (slot / "changed.bin").write_bytes(b"after all\n")

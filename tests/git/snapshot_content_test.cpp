@@ -146,25 +146,6 @@ BOOST_AUTO_TEST_CASE(W13_a_nested_repository_with_a_file_that_is_too_large_is_le
              "nested repository: a file of its git directory is too large");
 }
 
-BOOST_AUTO_TEST_CASE(W6_a_submodule_keeps_its_commit_and_its_content_is_declared) {
-  test_repo library;
-  library.write("lib.c", "int x;\n");
-  const git::oid first = library.commit("one");
-  slot s(
-      [&](const test_repo& r) { r.git("submodule add -q '" + library.path().string() + "' lib"); });
-  auto taken = s.take();
-  BOOST_TEST((must(s.opened->find(taken.tree, "lib"))->id == first));
-  s.git("submodule update -q --init lib");
-  s.git("-C lib checkout -q --detach");
-  s.write("lib/lib.c", "int y;\n");
-  s.git("-C lib commit -q -a -m two");
-  s.write("lib/new.c", "n");
-  taken = s.take();
-  BOOST_TEST((must(s.opened->find(taken.tree, "lib"))->id.hex() == s.git("-C lib rev-parse HEAD")));
-  BOOST_TEST((s.mode(taken, "lib") == git::mode::commit));
-  BOOST_TEST(reason(taken, "lib") == "submodule content");
-}
-
 BOOST_AUTO_TEST_CASE(W7_a_path_over_4096_bytes_is_listed) {
   slot s;
   const std::string part(100, 'p');

@@ -11,7 +11,7 @@ namespace remora::git {
 struct omission {
   std::string path;
   std::string reason;  ///< `fifo`, `socket`, `device`, `unreadable`, `too large`, `path too long`,
-                       ///< `name refused by git`, `nested repository: …`, `submodule content`,
+                       ///< `name refused by git`, `nested repository: …`, `submodule: …`,
                        ///< `changed while read`, …
   auto operator<=>(const omission&) const = default;
 };
@@ -30,9 +30,18 @@ struct nested_repository {
   auto operator<=>(const nested_repository&) const = default;
 };
 
+/// A submodule that holds more than nothing: the snapshot's tree has its commit, and so cannot have
+/// its files. Its git directory is one of `nested`.
+struct submodule_files {
+  std::string path;
+  oid files;  ///< the tree of them
+  auto operator<=>(const submodule_files&) const = default;
+};
+
 struct manifest {
   std::vector<omission> left_out;
   std::vector<nested_repository> nested;
+  std::vector<submodule_files> submodules;
   std::vector<std::string> empty_directories;
   /// Paths whose tree entry is the base's normalised object, because they did not change since
   /// checkout; a restore writes them as a checkout does. Everything else is raw bytes.
