@@ -21,7 +21,7 @@ struct prepared {};  ///< the slot is ready, setup has run
 struct prepare_failed {
   agent::verdict verdict;
   std::string detail;
-  bool killed = false;  ///< by a signal, and not for a reason of its own; nobody of it is left
+  bool killed = false;   ///< by a signal, and not for a reason of its own; nobody of it is left
   bool damaged = false;  ///< what the repository should hold: the task goes on once it is mended
 };  ///< setup_failed, spawn_failed
 struct started {};  ///< exec proven
