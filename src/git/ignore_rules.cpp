@@ -46,10 +46,13 @@ std::string excludes_path(const repository& repo) {
 shared_rules shared_rules::read(const repository& repo) {
   shared_rules rules;
   const std::string user = excludes_path(repo);
-  if (!user.empty()) rules.user_ = ignore_list(read_users_file(user));
+  if (!user.empty()) rules.text_ = read_users_file(user);
+  rules.user_ = ignore_list(rules.text_);
   if (const auto dir = open_file(repo.common_dir(), O_RDONLY | O_DIRECTORY))
-    if (const auto text = read_regular(dir->get(), "info/exclude", max_rules_bytes))
+    if (const auto text = read_regular(dir->get(), "info/exclude", max_rules_bytes)) {
       rules.exclude_ = ignore_list(*text);
+      rules.text_ += '\0' + *text;
+    }
   return rules;
 }
 

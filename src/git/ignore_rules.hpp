@@ -21,8 +21,10 @@ class shared_rules {
   shared_rules in_submodule(int git_dir) const;
 
   ignore_list::verdict match(std::string_view path, bool is_directory) const;
+  bool operator==(const shared_rules& o) const { return text_ == o.text_; }
 
  private:
+  std::string text_;  ///< of both
   ignore_list exclude_;
   ignore_list user_;
 };

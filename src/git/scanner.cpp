@@ -10,6 +10,7 @@
 #include <remora/core/text.hpp>
 
 #include "git/submodule.hpp"
+#include "git/tree_watch.hpp"
 
 namespace remora::git {
 namespace {
@@ -72,10 +73,13 @@ result<scan_result> scanner::run(int root, const std::filesystem::path& git_dir,
       REMORA_TRY(known, load_base(tree, ""));
     }
   }
-  place top{level(nullptr, *rules_.ignore, root, ""), 0, false, rules_.convert.everywhere};
+  const bool complete = !rules_.changed || rules_.changed->has_new_rules("");
+  place top{level(nullptr, *rules_.ignore, root, ""), 0, false, rules_.convert.everywhere,
+            complete};
+  if (complete && rules_.watch) rules_.watch->add(root, "");
   name_list names;
-  REMORA_CHECK(names.read(root));
-  REMORA_TRY(out_.root, scan(top, names, known));
+  if (complete) REMORA_CHECK(names.read(root));
+  REMORA_TRY(out_.root, complete ? scan(top, names, known) : scan_changed(top, known));
   if (fault_) return *fault_;
   std::sort(out_.manifest.left_out.begin(), out_.manifest.left_out.end());
   std::sort(out_.manifest.nested.begin(), out_.manifest.nested.end());
@@ -220,19 +224,25 @@ result<bool> scanner::visit_directory(place& here, found& at) {
 }
 
 result<bool> scanner::enter(place& here, found& at, unique_fd fd) {
-  name_list names;
-  if (fd)
-    if (auto listed = names.read(fd.get()); !listed) return cannot_open(at, listed.error());
   REMORA_TRY(const directory_ptr before, children_before(at));
+  const std::string prefix = at.path + '/';
+  const bool complete = here.complete || at.changed || !fd || !was_listed(at) ||
+                        rules_.changed->has_new_rules(prefix);
+  name_list names;
+  if (fd && complete) {
+    if (rules_.watch) rules_.watch->add(fd.get(), prefix);
+    if (auto listed = names.read(fd.get()); !listed) return cannot_open(at, listed.error());
+  }
   bool included = here.included;
   if (const auto verdict = rules_.include->match(at.path, true);
       verdict != ignore_list::verdict::none)
     included = verdict == ignore_list::verdict::ignored;
-  place below{level(&here.rules, *rules_.ignore, fd.get(), at.path + '/'), here.depth + 1, included,
-              here.attributes};
+  place below{level(&here.rules, *rules_.ignore, fd.get(), prefix), here.depth + 1, included,
+              here.attributes, complete};
   auto& empty = out_.manifest.empty_directories;
   const std::size_t listed_before = empty.size();
-  REMORA_TRY(directory_ptr child, scan(below, names, before));
+  REMORA_TRY(directory_ptr child,
+             complete ? scan(below, names, before) : scan_changed(below, before));
   if (fd && child->tree.is_zero() && empty.size() == listed_before && !below.rules.is_ignored())
     empty.push_back(at.path);
   record r;
@@ -303,6 +313,12 @@ bool scanner::wanted(place& here, const found& at, bool is_directory) {
   if (verdict == ignore_list::verdict::ignored) return true;
   if (verdict == ignore_list::verdict::none && here.included) return true;
   return is_directory && rules_.include->may_match_below(at.path);
+}
+
+/// By the last scan, so that it has been watched since.
+bool scanner::was_listed(const found& at) {
+  const directory* below = at.below();
+  return at.was_there() && !at.before->kept && below && !below->unread;
 }
 
 /// What an open or stat that failed means for the path; an error only where nothing can be read.

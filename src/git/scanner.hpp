@@ -7,11 +7,14 @@
 #include <stop_token>
 
 #include "git/careful.hpp"
+#include "git/change_set.hpp"
 #include "git/ignore_rules.hpp"
 #include "git/index_view.hpp"
 #include "git/stat_cache.hpp"
 
 namespace remora::git {
+
+class tree_watch;
 
 /// Where content goes: into the object database, or nowhere but through the hash.
 class content_sink {
@@ -49,6 +52,10 @@ struct scan_rules {
   /// Paths that could not be read before, with an error that may pass. One that is not among them
   /// joins them and fails the scan; null: it is left out at once.
   std::set<std::string>* faults = nullptr;
+  tree_watch* watch = nullptr;  ///< is asked to watch every directory that is listed
+  /// What changed since the last scan, and its manifest; null: everything is looked at.
+  const change_set* changed = nullptr;
+  const git::manifest* last = nullptr;
 };
 
 struct scan_result {
@@ -83,6 +90,10 @@ class scanner {
 
  private:
   result<directory_ptr> scan(place& here, const name_list& names, const directory_ptr& before);
+  result<directory_ptr> scan_changed(place& here, const directory_ptr& before);
+  bool is_restless(const found& at, const record& r) const;
+  result<void> visit_changed(place& here, found& at);
+  void carry_over(const place& here, const change_set::names& looked_at);
   result<void> visit_skipped(place& here, const directory_ptr& before, directory& now);
   result<void> visit(place& here, found& at);
   result<bool> visit_once(place& here, found& at);
@@ -104,6 +115,7 @@ class scanner {
   result<directory_ptr> children_before(const found& at);
   static directory_ptr known_below(const found& at);
   bool is_known(const found& at) const noexcept;
+  static bool was_listed(const found& at);
   result<void> name_tree(directory& now, const directory* before);
 
   void leave_out(const found& at, std::string_view reason);
@@ -135,6 +147,7 @@ struct scanner::place {
   int depth;
   bool included;    ///< a pattern of the plan's `include` names this directory or one above
   bool attributes;  ///< a checkout may have converted files here
+  bool complete;    ///< all here and below is looked at, not what changed alone
 
   int fd() const noexcept { return rules.fd(); }
 };
@@ -146,6 +159,7 @@ struct scanner::found {
   const record* before;        ///< or null
   const directory* before_in;  ///< holds `before`
   directory& now;
+  bool changed = false;  ///< as `scan_rules::changed` says of the name itself
 
   const char* c_name() const noexcept { return name.data(); }
   bool was_there() const noexcept { return before && !before->gone; }

@@ -11,11 +11,13 @@
 #include "git/nested.hpp"
 #include "git/scanner.hpp"
 #include "git/submodule_files.hpp"
+#include "git/tree_watch.hpp"
 
 namespace remora::git {
 namespace {
 
 constexpr std::size_t max_pointer_bytes = 8192;
+constexpr unsigned told_in_a_row = 15;
 
 class database final : public content_sink {
  public:
@@ -106,9 +108,22 @@ struct snapshotter::impl {
   std::optional<index_state> last_index;
   std::set<std::string> faults;  ///< paths that the last snapshot could not read
 
+  std::unique_ptr<tree_watch> watch;  ///< null: nobody tells of changes
+  bool trusted = false;               ///< the last scan saw all that the watch had told by then
+  unsigned told = 0;                  ///< scans since one that looked everywhere
+  manifest found;                     ///< by the last scan, without what is no path's
+  shared_rules shared;                ///< of the last scan, as is the next
+  std::optional<file_identity> scanned_with;
+
+  result<snapshot> take(const repository& repo, object_writer& objects, std::stop_token stop,
+                        look where);
   result<void> refresh_index(int git_dir, const position& now);
+  std::optional<change_set> what_changed(look where, const shared_rules& now);
+  result<scan_result> scan_once(const repository& repo, content_sink& sink, scan_rules how,
+                                look where, const std::stop_token& stop, int root,
+                                const directory_ptr& known);
   result<snapshot> scan(const repository& repo, object_writer& objects, std::stop_token stop,
-                        int root, int git_dir, memory& known);
+                        look where, int root, int git_dir, memory& known);
   result<void> describe_index(const repository& repo, const position& now, snapshot& out);
   result<void> adopt_named(const repository& repo, object_writer& objects, snapshot& out) const;
 };
@@ -167,13 +182,44 @@ result<void> snapshotter::impl::adopt_named(const repository& repo, object_write
   return {};
 }
 
+/// Nothing: look everywhere. An index that is not the last one may track other ignored files.
+std::optional<change_set> snapshotter::impl::what_changed(look where, const shared_rules& now) {
+  if (!watch) return std::nullopt;
+  auto changed = watch->take();  // also where it is not used: it tells of what comes from now on
+  const bool same = trusted && now == shared && scanned_with == index->identity();
+  if (where == look::everywhere || !same || told >= told_in_a_row) changed.reset();
+  told = changed ? told + 1 : 0;
+  return changed;
+}
+
+/// `trusted` again when it is done.
+result<scan_result> snapshotter::impl::scan_once(const repository& repo, content_sink& sink,
+                                                 scan_rules how, look where,
+                                                 const std::stop_token& stop, int root,
+                                                 const directory_ptr& known) {
+  shared_rules now = shared_rules::read(repo);
+  const std::optional<change_set> changed = what_changed(where, now);
+  trusted = false;
+  how.ignore = &now;
+  how.watch = watch.get();
+  how.changed = changed ? &*changed : nullptr;
+  how.last = &found;
+  scanner walk(repo, sink, *index, how, number + 1, stop);
+  REMORA_TRY(scan_result scanned, walk.run(root, tree.git_dir, known));
+  trusted = true;
+  found = scanned.manifest;
+  shared = std::move(now);
+  scanned_with = index->settled() ? std::optional(index->identity()) : std::nullopt;
+  return scanned;
+}
+
 result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& objects,
-                                         std::stop_token stop, int root, int git_dir,
+                                         std::stop_token stop, look where, int root, int git_dir,
                                          memory& known) {
   snapshot out;
   database sink(objects);
-  const shared_rules shared = shared_rules::read(repo);
   scan_rules how;
+  how.ignore = &shared;
   how.ignore = &shared;
   how.include = &include;
   how.convert = convert;
@@ -183,8 +229,7 @@ result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& 
   for (int i = 1;; ++i) {
     const position before = read_position(repo, git_dir);
     REMORA_CHECK(refresh_index(git_dir, before));
-    scanner walk(repo, sink, *index, how, number + 1, stop);
-    REMORA_TRY(scan_result scanned, walk.run(root, tree.git_dir, known.files));
+    REMORA_TRY(scan_result scanned, scan_once(repo, sink, how, where, stop, root, known.files));
     known.files = scanned.root;
     out.manifest = std::move(scanned.manifest);
     out.files_scanned = scanned.files_scanned;
@@ -205,6 +250,35 @@ result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& 
     REMORA_CHECK(describe_index(repo, before, out));
     return out;
   }
+}
+
+result<snapshot> snapshotter::impl::take(const repository& repo, object_writer& objects,
+                                         std::stop_token stop, look where) {
+  const bool had_files = !last.files->records.empty();
+  REMORA_TRY(const unique_fd root, open_root(tree, had_files));
+  const auto git_dir = open_file(tree.git_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!git_dir && is_lack(git_dir.error())) return git_dir.error();
+  if (!git_dir) return gone(tree, "has lost its git directory");
+
+  memory known = last;
+  REMORA_TRY(snapshot out,
+             scan(repo, objects, std::move(stop), where, root.get(), git_dir->get(), known));
+  // Removed while it was walked: what was seen is a part.
+  if (auto still = open_root(tree, had_files); !still) return still.error();
+  if (!points_home(root.get(), tree))
+    out.manifest.left_out.push_back({".git", "does not point at this worktree's git directory"});
+  std::sort(out.manifest.left_out.begin(), out.manifest.left_out.end());
+  out.stashes = read_stashes(repo, rules.branch);
+  REMORA_CHECK(adopt_named(repo, objects, out));
+  out.tree = known.files->tree;
+  if (out.tree.is_zero()) {
+    REMORA_TRY(out.tree, objects.tree({}));
+  }
+  const std::vector<std::string> unread = unreadable_paths(out.manifest.left_out);
+  faults = {unread.begin(), unread.end()};
+  last = std::move(known);
+  ++number;
+  return out;
 }
 
 snapshotter::snapshotter(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
@@ -228,37 +302,15 @@ result<snapshotter> snapshotter::open(const repository& repo, worktree tree, con
   made->include = ignore_list(patterns);
   made->convert = conversions::of(repo);
   made->last.files = scanner::base_root(commit.tree);
+  if (made->rules.watch) made->watch = std::make_unique<tree_watch>(made->rules.watch);
   return snapshotter(std::move(made));
 }
 
 result<snapshot> snapshotter::take(const repository& repo, object_writer& objects,
-                                   std::stop_token stop) {
-  impl& my = *impl_;
-  const bool had_files = !my.last.files->records.empty();
-  REMORA_TRY(const unique_fd root, open_root(my.tree, had_files));
-  const auto git_dir = open_file(my.tree.git_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!git_dir && is_lack(git_dir.error())) return git_dir.error();
-  if (!git_dir) return gone(my.tree, "has lost its git directory");
-
-  memory known = my.last;
-  REMORA_TRY(snapshot out,
-             my.scan(repo, objects, std::move(stop), root.get(), git_dir->get(), known));
-  // Removed while it was walked: what was seen is a part.
-  if (auto still = open_root(my.tree, had_files); !still) return still.error();
-  if (!points_home(root.get(), my.tree))
-    out.manifest.left_out.push_back({".git", "does not point at this worktree's git directory"});
-  std::sort(out.manifest.left_out.begin(), out.manifest.left_out.end());
-  out.stashes = read_stashes(repo, my.rules.branch);
-  REMORA_CHECK(my.adopt_named(repo, objects, out));
-  out.tree = known.files->tree;
-  if (out.tree.is_zero()) {
-    REMORA_TRY(out.tree, objects.tree({}));
-  }
-  const std::vector<std::string> unread = unreadable_paths(out.manifest.left_out);
-  my.faults = {unread.begin(), unread.end()};
-  my.last = std::move(known);
-  ++my.number;
-  return out;
+                                   std::stop_token stop, look where) {
+  auto taken = impl_->take(repo, objects, std::move(stop), where);
+  if (!taken) impl_->trusted = false;  // what was told until now went into a scan that is not kept
+  return taken;
 }
 
 }  // namespace remora::git

@@ -59,6 +59,7 @@ struct directory {
   oid tree;  ///< zero: nothing in it
   std::uint32_t written = 0;
   bool any_kept = false;  ///< here or below
+  bool restless = false;  ///< here or below is what each scan must look at: kept, or a submodule
   bool unread = false;    ///< nothing but `tree` is known: a directory of the base
 
   std::string_view name(const record& r) const noexcept {

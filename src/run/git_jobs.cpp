@@ -120,12 +120,13 @@ result<void> fill_slot(git_worker* worker, const slot_request& r, git::worktree 
   return {};
 }
 
-/// Nothing follows a final snapshot that could not be taken: what may pass has another chance now.
+/// Nothing follows a final snapshot: it looks everywhere, and what may pass has another chance now.
 result<git::snapshot> take_snapshot(git_worker* worker, git::snapshotter& of, bool final,
                                     const std::stop_token& stop) {
-  auto files = of.take(worker->repo, worker->objects, stop);
+  const git::look where = final ? git::look::everywhere : git::look::where_told;
+  auto files = of.take(worker->repo, worker->objects, stop, where);
   if (files || !final || stop.stop_requested() || files.error().is(errc::vanished)) return files;
-  return of.take(worker->repo, worker->objects, stop);
+  return of.take(worker->repo, worker->objects, stop, where);
 }
 
 }  // namespace

@@ -108,6 +108,7 @@ auto git_task_store::start_from(git::oid record) -> awaited<task_start> {
 
 auto git_task_store::make_slot(slot_request request, std::stop_token stop) -> awaited<slot_lent> {
   request.slots_root = run_.slots_root;
+  request.rules.watch = run_.watch;
   request.copy_from = run_.checkout;
   if (run_.what.workspace.copy)
     request.copy = *run_.what.workspace.copy;
@@ -222,11 +223,13 @@ result<void> git_run_store::open(const run_id& run, const plan& p) {
   REMORA_TRY(fs::path slots, slots_root(repo_, p.workspace.dir));
   const run_layout places = layout(run);
   REMORA_TRY(run_lock taken, run_lock::take(places));
+  auto watch = git::change_watch::open();
   run_.reset(new git_run{.id = run,
                          .what = p,
                          .layout = places,
                          .slots_root = std::move(slots),
                          .checkout = repo_.work_dir().value_or(fs::path()),
+                         .watch = watch ? std::move(*watch) : nullptr,
                          .lock = std::move(taken)});
   sweep_slots(run_->slots_root);
   REMORA_TRY(shared_worker * first, open_worker());

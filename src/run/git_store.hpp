@@ -3,6 +3,7 @@
 #pragma once
 
 #include <list>
+#include <remora/git/change_watch.hpp>
 #include <remora/run/run_record.hpp>
 #include <remora/run/run_store.hpp>
 
@@ -14,7 +15,8 @@ struct git_run {
   plan what;
   run_layout layout;
   std::filesystem::path slots_root;
-  std::filesystem::path checkout;  ///< the user's; empty for a bare repository
+  std::filesystem::path checkout;            ///< the user's; empty for a bare repository
+  std::shared_ptr<git::change_watch> watch;  ///< null: inotify is used up (F6)
   run_lock lock;
 };
 

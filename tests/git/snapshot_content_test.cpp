@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(W13_a_nested_repository_with_a_file_that_is_too_large_is_le
   slot s;
   s.git("init -q nested");
   s.write("nested/.git/objects/pack/pack-1.pack", std::string(2000, 'x'));
-  const auto taken = s.take({.include = {}, .max_file_bytes = 1000, .branch = {}});
+  const auto taken = s.take({.include = {}, .max_file_bytes = 1000, .branch = {}, .watch = {}});
   BOOST_TEST(taken.manifest.nested.empty());
   BOOST_TEST(reason(taken, "nested/.git") ==
              "nested repository: a file of its git directory is too large");

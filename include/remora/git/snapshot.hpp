@@ -27,11 +27,20 @@ struct snapshot {
   std::uint64_t files_read = 0;  ///< of them, opened and hashed
 };
 
+class change_watch;
+
+/// Where a snapshot looks for changes.
+enum class look {
+  where_told,  ///< by `snapshot_rules::watch`, as far as that knows
+  everywhere
+};
+
 struct snapshot_rules {
   std::vector<std::string> include;  ///< ignored paths to carry (gitignore patterns)
   std::uint64_t max_file_bytes = 100ull
                                  << 20;  ///< a larger new or changed file is left out, written down
   std::string branch;  ///< the task's own branch, `refs/heads/…`: whose stash entries are ours
+  std::shared_ptr<change_watch> watch;  ///< null: every snapshot looks everywhere
 };
 
 /// One per worktree; keeps the stat cache (path → identity, size, times → id) between snapshots.
@@ -53,7 +62,11 @@ class snapshotter {
   /// Errors: errc::vanished (the worktree is gone: never an "all deleted" snapshot), errno of the
   /// object database (disk full). A path that was captured before stays captured while it exists,
   /// even if it becomes ignored.
-  result<snapshot> take(const repository& repo, object_writer& objects, std::stop_token stop);
+  /// `where_told` also looks everywhere the first time, when index, HEAD or shared ignore rules
+  /// have changed, events were lost, and every sixteenth time, for what no event tells
+  /// (change_watch.hpp).
+  result<snapshot> take(const repository& repo, object_writer& objects, std::stop_token stop,
+                        look where = look::where_told);
 
   const worktree& tree() const noexcept;
 
