@@ -11,6 +11,7 @@
 #include "git/nested.hpp"
 #include "git/scanner.hpp"
 #include "git/submodule_files.hpp"
+#include "git/tracked_anew.hpp"
 #include "git/tree_watch.hpp"
 
 namespace remora::git {
@@ -108,17 +109,18 @@ struct snapshotter::impl {
   std::optional<index_state> last_index;
   std::set<std::string> faults;  ///< paths that the last snapshot could not read
 
-  std::unique_ptr<tree_watch> watch;  ///< null: nobody tells of changes
-  bool trusted = false;               ///< the last scan saw all that the watch had told by then
-  unsigned told = 0;                  ///< scans since one that looked everywhere
-  manifest found;                     ///< by the last scan, without what is no path's
-  shared_rules shared;                ///< of the last scan, as is the next
-  std::optional<file_identity> scanned_with;
+  std::unique_ptr<tree_watch> watch;     ///< null: nobody tells of changes
+  bool trusted = false;                  ///< the last scan saw all that the watch had told by then
+  unsigned told = 0;                     ///< scans since one that looked everywhere
+  manifest found;                        ///< by the last scan, without what is no path's
+  shared_rules shared;                   ///< of the last scan, as is the next
+  std::optional<index_view> last_scans;  ///< index, if `index` is another one by now
 
   result<snapshot> take(const repository& repo, object_writer& objects, std::stop_token stop,
                         look where);
   result<void> refresh_index(int git_dir, const position& now);
-  std::optional<change_set> what_changed(look where, const shared_rules& now);
+  std::optional<change_set> what_changed(look where, const shared_rules& now,
+                                         const directory& known);
   result<scan_result> scan_once(const repository& repo, content_sink& sink, scan_rules how,
                                 look where, const std::stop_token& stop, int root,
                                 const directory_ptr& known);
@@ -131,7 +133,8 @@ struct snapshotter::impl {
 /// Tens of thousands of entries are not parsed again for nothing.
 result<void> snapshotter::impl::refresh_index(int git_dir, const position& now) {
   if (index && index->known() && index->settled() && index->identity() == now.index) return {};
-  REMORA_TRY(index, index_view::read(git_dir));
+  REMORA_TRY(index_view now_read, index_view::read(git_dir));
+  last_scans = std::exchange(index, std::move(now_read));
   last_index.reset();
   return {};
 }
@@ -182,12 +185,15 @@ result<void> snapshotter::impl::adopt_named(const repository& repo, object_write
   return {};
 }
 
-/// Nothing: look everywhere. An index that is not the last one may track other ignored files.
-std::optional<change_set> snapshotter::impl::what_changed(look where, const shared_rules& now) {
+/// Nothing: look everywhere.
+std::optional<change_set> snapshotter::impl::what_changed(look where, const shared_rules& now,
+                                                          const directory& known) {
   if (!watch) return std::nullopt;
   auto changed = watch->take();  // also where it is not used: it tells of what comes from now on
-  const bool same = trusted && now == shared && scanned_with == index->identity();
-  if (where == look::everywhere || !same || told >= told_in_a_row) changed.reset();
+  if (where == look::everywhere || !trusted || now != shared || told >= told_in_a_row)
+    changed.reset();
+  if (changed && last_scans && !add_tracked_anew(*last_scans, *index, known, *changed))
+    changed.reset();
   told = changed ? told + 1 : 0;
   return changed;
 }
@@ -198,7 +204,7 @@ result<scan_result> snapshotter::impl::scan_once(const repository& repo, content
                                                  const std::stop_token& stop, int root,
                                                  const directory_ptr& known) {
   shared_rules now = shared_rules::read(repo);
-  const std::optional<change_set> changed = what_changed(where, now);
+  const std::optional<change_set> changed = what_changed(where, now, *known);
   trusted = false;
   how.ignore = &now;
   how.watch = watch.get();
@@ -209,7 +215,7 @@ result<scan_result> snapshotter::impl::scan_once(const repository& repo, content
   trusted = true;
   found = scanned.manifest;
   shared = std::move(now);
-  scanned_with = index->settled() ? std::optional(index->identity()) : std::nullopt;
+  last_scans.reset();
   return scanned;
 }
 

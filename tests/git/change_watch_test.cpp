@@ -88,7 +88,24 @@ BOOST_AUTO_TEST_CASE(new_ignore_rules_and_a_new_index_make_it_look_again) {
   write("src/y.b", "b\n");
   BOOST_TEST(content(take(shots), "src/y.b") == "(absent)");
   git("add -f src/y.b");
-  BOOST_TEST(content(take(shots), "src/y.b") == "b\n");
+  const git::snapshot told = take(shots);
+  BOOST_TEST(content(told, "src/y.b") == "b\n");
+  BOOST_TEST(told.files_scanned < 5u);
+}
+
+BOOST_AUTO_TEST_CASE(what_an_index_tracks_anew_in_an_ignored_directory_is_taken) {
+  write(".gitignore", "out/\n");
+  git::snapshotter shots = open(rules());
+  begin(shots);
+  write("out/deep/x", "x\n");
+  write("out/y", "y\n");
+  git("add -f out/deep/x");
+  const git::snapshot told = take(shots);
+  BOOST_TEST(content(told, "out/deep/x") == "x\n");
+  BOOST_TEST(content(told, "out/y") == "(absent)");
+  BOOST_TEST((told.tree == everywhere().tree));
+  write("out/deep/x", "xx\n");
+  BOOST_TEST(content(take(shots), "out/deep/x") == "xx\n");
 }
 
 BOOST_AUTO_TEST_CASE(F6_when_events_are_lost_it_looks_everywhere) {
@@ -257,6 +274,9 @@ BOOST_AUTO_TEST_CASE(told_and_looking_everywhere_agree_whatever_happens) {
   for (int done = 0; done < operations;) {
     const int now = std::uniform_int_distribution<int>(0, most_at_a_time)(random);
     for (int i = 0; i < now; ++i) agent.change();
+    if (random() % 8 == 0)
+      test::test_repo::try_git(root, (random() % 2 ? "add -fA " : "rm -rq --cached ") +
+                                         std::string(1, "abcde"[random() % 5]));
     done += now + 1;
     const git::snapshot a = take(told), b = take(whole);
     looked_at += a.files_scanned;

@@ -62,9 +62,9 @@ class snapshotter {
   /// Errors: errc::vanished (the worktree is gone: never an "all deleted" snapshot), errno of the
   /// object database (disk full). A path that was captured before stays captured while it exists,
   /// even if it becomes ignored.
-  /// `where_told` also looks everywhere the first time, when index, HEAD or shared ignore rules
-  /// have changed, events were lost, and every sixteenth time, for what no event tells
-  /// (change_watch.hpp).
+  /// `where_told` also looks everywhere the first time, when the ignore rules outside of the
+  /// worktree have changed, the index of one with submodules or of a sparse one has, events were
+  /// lost, and every sixteenth time, for what no event tells of (change_watch.hpp).
   result<snapshot> take(const repository& repo, object_writer& objects, std::stop_token stop,
                         look where = look::where_told);
 
