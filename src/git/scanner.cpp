@@ -76,10 +76,13 @@ result<scan_result> scanner::run(int root, const std::filesystem::path& git_dir,
   const bool complete = !rules_.changed || rules_.changed->has_new_rules("");
   place top{level(nullptr, *rules_.ignore, root, ""), 0, false, rules_.convert.everywhere,
             complete};
-  if (complete && rules_.watch) rules_.watch->add(root, "");
-  name_list names;
-  if (complete) REMORA_CHECK(names.read(root));
-  REMORA_TRY(out_.root, complete ? scan(top, names, known) : scan_changed(top, known));
+  if (complete) {
+    ahead_ = std::make_unique<scan_ahead>(root, *known, rules_.watch);
+    REMORA_TRY(const scan_ahead::listing seen, list(root, "", st));
+    REMORA_TRY(out_.root, scan(top, seen, known));
+  } else {
+    REMORA_TRY(out_.root, scan_changed(top, known));
+  }
   if (fault_) return *fault_;
   std::sort(out_.manifest.left_out.begin(), out_.manifest.left_out.end());
   std::sort(out_.manifest.nested.begin(), out_.manifest.nested.end());
@@ -89,8 +92,20 @@ result<scan_result> scanner::run(int root, const std::filesystem::path& git_dir,
   return std::move(out_);
 }
 
-result<directory_ptr> scanner::scan(place& here, const name_list& names,
+/// The names in a directory, and what was seen of them already.
+result<scan_ahead::listing> scanner::list(int fd, const std::string& prefix,
+                                          const struct stat& st) {
+  if (rules_.watch) rules_.watch->add(fd, prefix);
+  if (ahead_)
+    if (auto seen = ahead_->take(prefix, st)) return std::move(*seen);
+  scan_ahead::listing now;
+  REMORA_CHECK(now.names.read(fd));
+  return now;
+}
+
+result<directory_ptr> scanner::scan(place& here, const scan_ahead::listing& seen,
                                     const directory_ptr& before) {
+  const name_list& names = seen.names;
   if (stop_.stop_requested()) return fail(errc::stopped, "the snapshot was stopped");
   auto now = std::make_shared<directory>();
   const std::size_t known = before ? before->records.size() : 0;
@@ -115,6 +130,7 @@ result<directory_ptr> scanner::scan(place& here, const name_list& names,
       absent(at);
       continue;
     }
+    if (!seen.stats.empty() && seen.stats[i].st_mode != 0) at.seen = &seen.stats[i];
     ++i;
     REMORA_CHECK(visit(here, at));
   }
@@ -152,7 +168,7 @@ result<void> scanner::visit_skipped(place& here, const directory_ptr& before, di
       if (!same && repo_.exists(r.id)) sink_.adopt(r.id);
       emit(here_at, r);
     } else {
-      REMORA_CHECK(enter(here, here_at, unique_fd()));
+      REMORA_CHECK(enter(here, here_at, unique_fd(), {}));
     }
     more.sort();
   }
@@ -195,7 +211,9 @@ result<void> scanner::visit(place& here, found& at) {
 result<bool> scanner::visit_once(place& here, found& at) {
   if (at.type == DT_DIR) return visit_directory(here, at);
   struct stat st{};
-  if (::fstatat(here.fd(), at.c_name(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+  if (at.seen)
+    st = *std::exchange(at.seen, nullptr);
+  else if (::fstatat(here.fd(), at.c_name(), &st, AT_SYMLINK_NOFOLLOW) != 0)
     return cannot_open(at, os_error(errno, to_utf8(at.path)));
   if (S_ISDIR(st.st_mode)) return visit_directory(here, at);
   if (!wanted(here, at, false)) return true;
@@ -220,18 +238,20 @@ result<bool> scanner::visit_directory(place& here, found& at) {
     leave_out_kept(at, "other file system");
     return true;
   }
-  return enter(here, at, std::move(*fd));
+  return enter(here, at, std::move(*fd), st);
 }
 
-result<bool> scanner::enter(place& here, found& at, unique_fd fd) {
+/// `fd`: none where a sparse checkout has left the directory out.
+result<bool> scanner::enter(place& here, found& at, unique_fd fd, const struct stat& st) {
   REMORA_TRY(const directory_ptr before, children_before(at));
   const std::string prefix = at.path + '/';
   const bool complete = here.complete || at.changed || !fd || !was_listed(at) ||
                         rules_.changed->has_new_rules(prefix);
-  name_list names;
+  scan_ahead::listing seen;
   if (fd && complete) {
-    if (rules_.watch) rules_.watch->add(fd.get(), prefix);
-    if (auto listed = names.read(fd.get()); !listed) return cannot_open(at, listed.error());
+    auto listed = list(fd.get(), prefix, st);
+    if (!listed) return cannot_open(at, listed.error());
+    seen = std::move(*listed);
   }
   bool included = here.included;
   if (const auto verdict = rules_.include->match(at.path, true);
@@ -242,7 +262,7 @@ result<bool> scanner::enter(place& here, found& at, unique_fd fd) {
   auto& empty = out_.manifest.empty_directories;
   const std::size_t listed_before = empty.size();
   REMORA_TRY(directory_ptr child,
-             complete ? scan(below, names, before) : scan_changed(below, before));
+             complete ? scan(below, seen, before) : scan_changed(below, before));
   if (fd && child->tree.is_zero() && empty.size() == listed_before && !below.rules.is_ignored())
     empty.push_back(at.path);
   record r;

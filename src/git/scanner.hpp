@@ -10,11 +10,10 @@
 #include "git/change_set.hpp"
 #include "git/ignore_rules.hpp"
 #include "git/index_view.hpp"
+#include "git/scan_ahead.hpp"
 #include "git/stat_cache.hpp"
 
 namespace remora::git {
-
-class tree_watch;
 
 /// Where content goes: into the object database, or nowhere but through the hash.
 class content_sink {
@@ -89,7 +88,9 @@ class scanner {
   struct found;  // a name in it
 
  private:
-  result<directory_ptr> scan(place& here, const name_list& names, const directory_ptr& before);
+  result<directory_ptr> scan(place& here, const scan_ahead::listing& seen,
+                             const directory_ptr& before);
+  result<scan_ahead::listing> list(int fd, const std::string& prefix, const struct stat& st);
   result<directory_ptr> scan_changed(place& here, const directory_ptr& before);
   bool is_restless(const found& at, const record& r) const;
   result<void> visit_changed(place& here, found& at);
@@ -98,7 +99,7 @@ class scanner {
   result<void> visit(place& here, found& at);
   result<bool> visit_once(place& here, found& at);
   result<bool> visit_directory(place& here, found& at);
-  result<bool> enter(place& here, found& at, unique_fd fd);
+  result<bool> enter(place& here, found& at, unique_fd fd, const struct stat& st);
   result<bool> visit_submodule(place& here, found& at);
   result<bool> visit_file(place& here, found& at, const struct stat& st);
   result<bool> visit_link(place& here, found& at, const struct stat& st);
@@ -138,6 +139,7 @@ class scanner {
   std::filesystem::path git_dir_;
   std::string buffer_;
   std::optional<error> fault_;  ///< the first that is new
+  std::unique_ptr<scan_ahead> ahead_;
   scan_result out_;
 };
 
@@ -159,7 +161,8 @@ struct scanner::found {
   const record* before;        ///< or null
   const directory* before_in;  ///< holds `before`
   directory& now;
-  bool changed = false;  ///< as `scan_rules::changed` says of the name itself
+  bool changed = false;               ///< as `scan_rules::changed` says of the name itself
+  const struct stat* seen = nullptr;  ///< since the scan began; for the first look at it
 
   const char* c_name() const noexcept { return name.data(); }
   bool was_there() const noexcept { return before && !before->gone; }
