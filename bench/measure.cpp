@@ -133,6 +133,16 @@ sample_repository::sample_repository(const fs::path& root, std::size_t files) : 
                   root.string()));
 }
 
+sample_repository::sample_repository(const fs::path& root, const fs::path& source) : root_(root) {
+  shell(
+      fmt::format("git clone -q --no-hardlinks '{}' '{}' && cd '{}' && "
+                  "git ls-files -s | sed -n 's/^100644 [^\t]*\t//p' > '{}.files'",
+                  source.string(), root.string(), root.string(), root.string()));
+  std::ifstream list(root.string() + ".files");
+  for (std::string line; std::getline(list, line);)
+    if (!line.starts_with('"')) files_.push_back(line);
+}
+
 void sample_repository::add_worktree(const fs::path& where) const {
   shell(fmt::format("git -C '{}' worktree add -q --detach '{}'", root_.string(), where.string()));
 }

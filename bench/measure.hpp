@@ -62,6 +62,8 @@ class scratch {
 class sample_repository {
  public:
   sample_repository(const std::filesystem::path& root, std::size_t files);
+  /// A clone of another one; `files` are its regular ones at HEAD.
+  sample_repository(const std::filesystem::path& root, const std::filesystem::path& source);
   const std::filesystem::path& root() const noexcept { return root_; }
   const std::vector<std::string>& files() const noexcept { return files_; }
   void add_worktree(const std::filesystem::path& where) const;
