@@ -33,6 +33,11 @@ result<std::string> keep_files(git::repository& repo, const std::string& branch,
                             to_utf8(tree.root.string()), files.manifest.left_out.size(),
                             to_utf8(files.manifest.left_out.front().path),
                             files.manifest.left_out.front().reason));
+  if (!files.manifest.nested.empty())
+    return fail(
+        errc::unsupported,
+        fmt::format("{} stays: it holds a repository ({}), which only a checkpoint can save",
+                    to_utf8(tree.root.string()), to_utf8(files.manifest.nested.front().path)));
   std::vector<git::oid> parents;
   std::int64_t seconds = 0;
   if (!files.head.commit.is_zero()) {

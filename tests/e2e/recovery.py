@@ -324,6 +324,10 @@ class Recovery(Job):
             self.git("update-ref", "-d", ref)
         shutil.rmtree(self.runs())
         self.assertEqual(self.findings(status=1), ["worktree-without-run"])
+        self.git("init", "-q", "nested", cwd=slot)  # whose history no tree of its files has
+        self.doctor("--fix", status=1)
+        self.assertTrue((slot / "nested/.git").exists())
+        shutil.rmtree(slot / "nested")
         self.assertIn("worktree-without-run", self.findings("--fix"))
         self.assertFalse(slot.exists())
         kept = self.refs("refs/remora/foreign")
