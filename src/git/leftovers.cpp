@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <remora/git/left_out.hpp>
+
 #include "git/remove_tree.hpp"
 #include "git/tree_writer.hpp"
 
@@ -36,7 +38,7 @@ class cleaner {
   void others(const manifest& now) {
     for (const omission& o : now.left_out) {
       const bool ours = o.path.starts_with(".git/") || o.path == ".git";
-      if (ours || o.reason == "changed while read") continue;
+      if (ours || !is_spared(o.reason)) continue;
       // It was written a moment ago; that it cannot be read now does not make it a leftover.
       if (const auto entry = repo_.find(tree_, o.path); !entry || *entry) continue;
       if (o.reason == "other file system")

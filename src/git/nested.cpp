@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <remora/git/left_out.hpp>
 #include <set>
 #include <utility>
 
@@ -110,7 +111,7 @@ class taker {
     const auto too_large = [](const omission& o) { return o.reason == "too large"; };
     if (std::ranges::any_of(of.left_out, too_large))
       return left_out(path, "nested repository: a file of its git directory is too large");
-    if (!agreed) (void)left_out(path, "changed while read");
+    if (!agreed) (void)left_out(path, torn);
     for (omission& o : of.left_out)
       m_.left_out.push_back({git_dir_of(path) + '/' + o.path, std::move(o.reason)});
     oid tree = last->tree;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <limits>
 #include <remora/core/text.hpp>
+#include <remora/git/left_out.hpp>
 
 #include "git/scanner.hpp"
 
@@ -203,13 +204,13 @@ result<bool> scanner::capture(int fd, found& at) {
       r.stamp = stamp_of(st);
       r.racy = is_racy(r.stamp);
     } else {
-      leave_out(at, "changed while read");
+      leave_out(at, torn);
     }
     ++out_.files_read;
     emit(at, r);
     return true;
   }
-  leave_out_kept(at, "changed while read");
+  leave_out_kept(at, torn);
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <remora/core/text.hpp>
+#include <remora/git/left_out.hpp>
 
 #include "git/submodule.hpp"
 #include "git/tree_watch.hpp"
@@ -204,7 +205,7 @@ result<void> scanner::visit(place& here, found& at) {
     if (done) return {};
     at.type = DT_UNKNOWN;  // it became something else between two calls (W2)
   }
-  leave_out_kept(at, "changed while read");
+  leave_out_kept(at, torn);
   return {};
 }
 
@@ -217,7 +218,11 @@ result<bool> scanner::visit_once(place& here, found& at) {
     return cannot_open(at, os_error(errno, to_utf8(at.path)));
   if (S_ISDIR(st.st_mode)) return visit_directory(here, at);
   if (!wanted(here, at, false)) return true;
-  if (S_ISREG(st.st_mode)) return visit_file(here, at, st);
+  if (S_ISREG(st.st_mode)) {
+    REMORA_TRY(const bool done, visit_file(here, at, st));
+    if (done && (st.st_mode & (S_ISUID | S_ISGID)) != 0) leave_out(at, special_bits);
+    return done;
+  }
   if (S_ISLNK(st.st_mode)) return visit_link(here, at, st);
   leave_out_kept(at, kind_of(st.st_mode));
   return true;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <remora/core/text.hpp>
+#include <remora/git/left_out.hpp>
 
 #include "git/object_format.hpp"
 
@@ -45,6 +46,11 @@ result<void> publish(int dir, const std::string& temporary, const std::string& n
   return os_error(why, to_utf8(name));
 }
 
+/// An immutable file or directory (W23), or somebody else's in a sticky one.
+bool is_held(const error& e) {
+  return e.is_errno(EPERM) || e.is_errno(EACCES);
+}
+
 bool in_the_way(const error& e) {
   for (const int code : {EEXIST, EISDIR, ENOTDIR, ENOTEMPTY, ELOOP})
     if (e.is_errno(code)) return true;
@@ -70,15 +76,11 @@ result<oid> hash_sink::tree(std::vector<tree_entry> entries) {
   return hash(bytes, GIT_OBJECT_TREE);
 }
 
-bool spares(const omission& o) {
-  return o.reason != "changed while read";
-}
-
 tree_writer::tree_writer(const repository& repo, int root, const write_request& request,
                          std::stop_token stop)
     : repo_(repo), root_(root), request_(request), stop_(std::move(stop)) {
   for (const omission& o : request.manifest->left_out)
-    if (spares(o)) spared_.insert(o.path);
+    if (is_spared(o.reason)) spared_.insert(o.path);
   converted_.insert(request.manifest->converted.begin(), request.manifest->converted.end());
   for (const submodule_files& s : request.manifest->submodules) filled_.insert(s.path);
   if (!request.now) return;
@@ -162,6 +164,8 @@ result<void> tree_writer::entry_at(int dir, const std::string& path, int depth, 
   auto put = put_file(dir, path, e, *bytes, replaces);
   if (!put && in_the_way(put.error()))
     refuse(path, "something else is in the way, perhaps a name that differs only in case");
+  else if (!put && is_held(put.error()))
+    refuse(path, "what is there cannot be replaced");
   else if (!put)
     return within(to_utf8(path), put.error());
   return {};

@@ -32,9 +32,6 @@ struct write_request {
   oid attributes_from;  ///< the commit whose attributes rule conversions; zero: the checkout's
 };
 
-/// What the manifest lists there is not replaced: it is not in the tree as it was.
-bool spares(const omission& o);
-
 class tree_writer {
  public:
   tree_writer(const repository& repo, int root, const write_request& request, std::stop_token stop);

@@ -3,10 +3,11 @@
 
     tests/e2e/corpus.py --remora PROGRAM [TEST …]
 
-Files, links, repositories within the repository, and what is no file at all (W1, W3 to W10, W13 to W20, G19 of the
-tests' names) are made in the worktree of an agent. Then its checkpoint is restored beside it, and its worktree deleted and the run resumed; each
-time all that is there must be what was there, but for what the checkpoint's manifest lists, which is printed. What root can
-read others cannot: started as root, all of it is done as an ordinary user, too. Needs git and nothing else.
+Files, links, repositories and submodules within the repository, and what is no file at all (W1, W3 to W10, W13 to W20, W23,
+G19 of the tests' names) are made in the worktree of an agent. Then its checkpoint is restored beside it, and its worktree
+deleted and the run resumed; each time all that is there must be what was there, but for what the checkpoint's manifest
+lists, which is printed. What root can read others cannot: started as root, all of it is done as an ordinary user, too.
+An odd git directory is odd_git.py's. Needs git and nothing else.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from main_job import PATIENCE, Job, wait_until
 
 NOBODY = 65534
 LOCAL = ("-c", "protocol.file.allow=always")
+SPECIAL_BITS = "its setuid or setgid bit"  # of a file that is there
 IGNORED = ("ignored.o", "build", "sub/ignored.o")
 
 AGENT = r"""
@@ -309,7 +311,8 @@ class Corpus(Job):
     def compare(self, before, after, left_out):
         """But for what the manifest lists, and what nobody promised: ignored files, unless they were asked for (W18)."""
         def explained(path):
-            return any(path == out or path.startswith(out + "/") for out in [*left_out, *IGNORED])
+            lacks = [out for out, reason in left_out.items() if reason != SPECIAL_BITS]
+            return any(path == out or path.startswith(out + "/") for out in [*lacks, *IGNORED])
         self.assertEqual([(path[-120:], before.get(path), after.get(path)) for path in sorted(before.keys() | after.keys())
                           if before.get(path) != after.get(path) and not explained(path)], [])
 
@@ -326,6 +329,7 @@ class Corpus(Job):
         # W16: the checkpoint has it, and it is no file of a sparse worktree; here is no sparse one.
         self.assertEqual(after.pop("skipped")[1], len("skipped of the base\n"))
         self.compare(files_of(before), files_of(after), left_out)
+        self.assertEqual(left_out["setuid"], SPECIAL_BITS)
         for path, reason in sorted(left_out.items()):
             print(f"{path[-60:]!r}: {reason}")
 

@@ -1,5 +1,8 @@
 // Putting a snapshot back: files, HEAD, index, operations; and what must not be touched.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 
 #include <map>
 #include <remora/git/restore.hpp>
@@ -308,6 +311,51 @@ BOOST_AUTO_TEST_CASE(W16_a_sparse_checkout_stays_sparse) {
   const auto taken = s.take();
   s.restore(taken);
   s.check_equal();
+}
+
+/// A file that nobody can replace, while this lives.
+class immutable_file {
+ public:
+  explicit immutable_file(const std::filesystem::path& path)
+      : fd_(must(open_file(path, O_RDONLY))) {
+    made_ = ::ioctl(fd_.get(), FS_IOC_GETFLAGS, &flags_) == 0 && set(flags_ | FS_IMMUTABLE_FL);
+  }
+  immutable_file(const immutable_file&) = delete;
+  immutable_file& operator=(const immutable_file&) = delete;
+  ~immutable_file() { set(flags_); }
+
+  /// Not where the file system, or who we are, does not allow it.
+  bool made() const { return made_; }
+
+ private:
+  bool set(int flags) const { return ::ioctl(fd_.get(), FS_IOC_SETFLAGS, &flags) == 0; }
+
+  unique_fd fd_;
+  int flags_ = 0;
+  bool made_ = false;
+};
+
+BOOST_AUTO_TEST_CASE(W23_an_immutable_file_in_the_way_is_reported) {
+  pair s;
+  s.write("a.txt", "changed");
+  s.write("b.txt", "new");
+  const immutable_file held(s.second / "a.txt");
+  if (!held.made()) return;
+  const auto report = s.restore(s.take());
+  BOOST_REQUIRE(report.not_restored.size() == 1u);
+  BOOST_TEST(report.not_restored[0].path == "a.txt");
+  BOOST_TEST(report.not_restored[0].reason == "what is there cannot be replaced");
+  BOOST_TEST(read_bytes(s.second / "b.txt") == "new");
+}
+
+BOOST_AUTO_TEST_CASE(W23_a_setuid_bit_is_not_restored) {
+  pair s;
+  s.write("tool", "t");
+  BOOST_REQUIRE(::chmod((s.root / "tool").c_str(), 04755) == 0);
+  BOOST_TEST(s.restore(s.take()).not_restored.empty());
+  struct stat st{};
+  BOOST_REQUIRE(::stat((s.second / "tool").c_str(), &st) == 0);
+  BOOST_TEST((st.st_mode & (S_ISUID | S_IXUSR)) == S_IXUSR);
 }
 
 BOOST_AUTO_TEST_CASE(W21_a_vanished_worktree_is_an_error) {

@@ -260,6 +260,15 @@ BOOST_AUTO_TEST_CASE(W13_a_file_over_the_limit_is_left_out_and_an_old_one_stays_
   BOOST_TEST(s.paths(taken) == names{"a.txt"}, boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(W23_a_setuid_bit_is_listed_and_dropped) {
+  slot s;
+  s.write("tool", "t");
+  BOOST_REQUIRE(::chmod((s.root / "tool").c_str(), 04755) == 0);
+  const auto taken = s.take();
+  BOOST_TEST((s.mode(taken, "tool") == git::mode::executable));
+  BOOST_TEST(reason(taken, "tool") == "its setuid or setgid bit");
+}
+
 BOOST_AUTO_TEST_CASE(W19_empty_directories_are_listed) {
   slot s;
   std::filesystem::create_directories(s.root / "e/f/g");

@@ -1,0 +1,18 @@
+// What the reasons of a manifest mean for the path that they are given for.
+#pragma once
+
+#include <remora/git/manifest.hpp>
+
+namespace remora::git {
+
+/// The file is there, without them: nobody shall get by a restore what its owner did not give.
+inline constexpr std::string_view special_bits = "its setuid or setgid bit";
+/// The file is there, as it was at some moment or in parts as it was at several.
+inline constexpr std::string_view torn = "changed while read";
+
+/// A restore leaves the path as it finds it: the tree lacks it, or has it as it was before.
+inline bool is_spared(std::string_view reason) {
+  return reason != special_bits && reason != torn;
+}
+
+}  // namespace remora::git
