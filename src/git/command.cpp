@@ -26,11 +26,11 @@ constexpr std::size_t most_output = 256 << 20;
 constexpr std::size_t most_error_text = 4 << 10;
 
 /// Nothing of the repository's or the user's configuration may run a program, ask, or start a
-/// collection in the background.
+/// collection in the background; and an index that it writes is one that libgit2 reads (G20).
 constexpr std::array settings{
-    "core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0",
-    "maintenance.auto=false",   "commit.gpgsign=false", "credential.helper=",
-    "core.sshCommand=false",
+    "core.hooksPath=/dev/null", "core.fsmonitor=false",  "gc.auto=0",
+    "maintenance.auto=false",   "commit.gpgsign=false",  "credential.helper=",
+    "core.sshCommand=false",    "core.splitIndex=false", "index.sparse=false",
 };
 
 std::vector<std::string> environment() {

@@ -48,9 +48,11 @@ result<content> read_side(const repository& repo, const std::optional<tree_entry
     side.bytes = fmt::format("Subproject commit {}\n", entry->id.hex());
     return side;
   }
-  REMORA_TRY(const std::uint64_t size, blob_size(repo, entry->id));
-  side.binary = size > largest_text;
+  const auto size = blob_size(repo, entry->id);
+  // What a partial clone has not fetched has no lines to show (G22); what is damaged is an error.
+  side.binary = size ? *size > largest_text : !repo.exists(entry->id);
   if (side.binary) return side;
+  if (!size) return size.error();
   REMORA_TRY(side.bytes, repo.read_blob(entry->id));
   side.binary = std::string_view(side.bytes).substr(0, binary_probe).find('\0') != side.bytes.npos;
   if (is_file(entry->mode)) crlf_to_lf(side.bytes);

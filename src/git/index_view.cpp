@@ -145,6 +145,7 @@ result<index_view> index_view::read(int git_dir) {
     if (is_lack(opened.error())) return opened.error();
     view.note_ = opened.error().what;
     view.unread_ = opened.error().is_errno(EIO) || opened.error().is_errno(EACCES);
+    view.may_be_sparse_ = identity_at(git_dir, "info/sparse-checkout").exists;
     return view;
   }
   view.index_ = std::move(*opened);

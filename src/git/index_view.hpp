@@ -32,6 +32,9 @@ class index_view {
   const std::string& note() const noexcept { return note_; }
   /// Not known because its file cannot be read; else because of what is in it, or what it is.
   bool unread() const noexcept { return unread_; }
+  /// Not known, and it may be of a sparse checkout: then an absent file need not be a deletion. So
+  /// for a sparse index, which has entries for whole directories, and which libgit2 refuses.
+  bool may_be_sparse() const noexcept { return may_be_sparse_; }
   const file_identity& identity() const noexcept { return identity_; }
   /// The file was older than its reading: the same identity later means the same bytes.
   bool settled() const noexcept { return settled_; }
@@ -58,6 +61,7 @@ class index_view {
   file_identity identity_;
   bool settled_ = false;
   bool unread_ = false;
+  bool may_be_sparse_ = false;
   bool gitlinks_ = false;
   std::vector<const git_index_entry*> skipped_;
 };

@@ -322,6 +322,10 @@ bool scanner::is_skipped(const std::string& path) const {
 /// A name that was there before and is not now.
 void scanner::absent(found& at) {
   if (!at.before || !at.before->in_base || is_skipped(at.path)) return;
+  if (rules_.keep_skipped && index_.may_be_sparse()) {
+    leave_out_kept(at, "absent, and the index cannot be read");
+    return;
+  }
   record r = *at.before;
   r.gone = true;
   emit(at, r);

@@ -153,10 +153,12 @@ result<void> snapshotter::impl::describe_index(const repository& repo, const pos
     out.index = {};
     out.index.note = "HEAD cannot be read, so the index has nothing to be compared with";
   }
-  // An entry whose object is missing cannot be restored, and must not be named.
+  // An entry whose object is missing cannot be restored, and must not be named; but for one that is
+  // not checked out: a partial clone has not fetched its object (G22).
   std::size_t missing = 0;
   std::erase_if(out.index.entries, [&](const index_entry& e) {
-    const bool lost = e.mode != mode::commit && !e.intent_to_add && !repo.exists(e.id);
+    const bool needs_none = e.mode == mode::commit || e.intent_to_add || e.skip_worktree;
+    const bool lost = !needs_none && !repo.exists(e.id);
     missing += lost ? 1 : 0;
     return lost;
   });

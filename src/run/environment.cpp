@@ -11,8 +11,13 @@ constexpr std::array base_list{
     "PATH", "HOME", "USER",  "LOGNAME", "SHELL",   "LANG",       "LC_*",
     "TZ",   "TERM", "XDG_*", "*_PROXY", "*_proxy", "SSL_CERT_*", "NODE_EXTRA_CA_CERTS"};
 
-constexpr std::array<std::pair<const char*, const char*>, 3> git_settings{
-    {{"gc.auto", "0"}, {"maintenance.auto", "false"}, {"core.fsync", "all"}}};
+/// The last two: libgit2 reads neither a split nor a sparse index (G20).
+constexpr std::array<std::pair<const char*, const char*>, 5> git_settings{
+    {{"gc.auto", "0"},
+     {"maintenance.auto", "false"},
+     {"core.fsync", "all"},
+     {"core.splitIndex", "false"},
+     {"index.sparse", "false"}}};
 
 }  // namespace
 

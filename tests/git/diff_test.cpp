@@ -144,6 +144,18 @@ BOOST_AUTO_TEST_CASE(a_patch_over_the_limit_is_cut_after_a_whole_line_and_says_s
   }
 }
 
+BOOST_AUTO_TEST_CASE(G22_what_was_never_fetched_is_named_without_lines) {
+  files.write("a", "1\n");
+  const oid before = tree("one");
+  const std::string made = files.git(
+      "mktree --missing <<'E'\n100644 blob 1234567812345678123456781234567812345678\tabsent\nE");
+  const oid after = oid::parse(made).value();
+  const auto summary = diff_trees(repo, before, after).value();
+  BOOST_REQUIRE(summary.files.size() == 2u);
+  BOOST_TEST(summary.files[1].path == "absent");
+  BOOST_TEST(summary.files[1].binary);
+}
+
 BOOST_AUTO_TEST_CASE(W9_odd_names_keep_their_bytes_in_the_summary_and_are_quoted_in_the_text) {
   const oid before = tree("one");
   files.write("new\nline", "1\n");

@@ -201,6 +201,23 @@ BOOST_AUTO_TEST_CASE(G20_garbage_and_split_indexes_are_noted) {
   BOOST_TEST(s.content(taken, "a.txt") == "one\n");
 }
 
+BOOST_AUTO_TEST_CASE(G20_what_a_sparse_index_leaves_out_is_not_deleted) {
+  slot s([](const test_repo& r) {
+    r.write("in/file", "i");
+    r.write("out/deep/file", "o");
+    r.write("top", "t");
+  });
+  s.git("sparse-checkout set --cone --sparse-index in");
+  BOOST_REQUIRE(!std::filesystem::exists(s.root / "out"));
+  s.write("in/file", "changed");
+  const auto taken = s.take();
+  BOOST_TEST(!taken.index.known);
+  BOOST_TEST(s.paths(taken) == (names{"in/file", "out/deep/file", "top"}),
+             boost::test_tools::per_element());
+  BOOST_TEST(s.content(taken, "in/file") == "changed");
+  BOOST_TEST(reason(taken, "out") == "absent, and the index cannot be read");
+}
+
 BOOST_AUTO_TEST_CASE(G20_a_link_at_head_is_not_followed) {
   slot s;
   std::filesystem::remove(s.tree.git_dir / "HEAD");
