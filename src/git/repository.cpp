@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <remora/core/text.hpp>
+#include <remora/git/command.hpp>
 
 namespace remora::git {
 namespace {
@@ -55,6 +56,24 @@ bool is_skipped(git_repository* repo, const git_status_entry& entry) {
   const git_index_entry* found =
       git_index_get_bypath(index, entry.index_to_workdir->old_file.path, 0);
   return found && (found->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0;
+}
+
+/// As git says, where libgit2 refuses the index: a split or a sparse one (G20).
+result<std::vector<std::string>> dirty_by_git(const std::filesystem::path& work_dir,
+                                              std::size_t limit) {
+  constexpr std::chrono::minutes deadline{1};
+  REMORA_TRY(
+      const command_output said,
+      run_git(work_dir, {"status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all"},
+              deadline));
+  if (!said.status.success())
+    return fail(errc::repository, "cannot compare the checkout with HEAD: " + said.why());
+  constexpr std::size_t status_letters = 3;  // with the blank after them
+  std::vector<std::string> paths;
+  for (const std::string_view entry : split(said.out, '\0'))
+    if (entry.size() > status_letters && paths.size() < limit)
+      paths.emplace_back(entry.substr(status_letters));
+  return paths;
 }
 
 }  // namespace
@@ -202,7 +221,8 @@ result<std::vector<std::string>> repository::dirty_paths(std::size_t limit) cons
   options.flags = GIT_STATUS_OPT_INCLUDE_UNTRACKED | GIT_STATUS_OPT_EXCLUDE_SUBMODULES;
   git_status_list* raw = nullptr;
   const int listed = git_status_list_new(&raw, impl_->repo.get(), &options);
-  if (listed != 0) return git_failure(listed, "cannot compare the checkout with HEAD");
+  git_error_clear();
+  if (listed != 0) return dirty_by_git(*impl_->work_dir, limit);
   const status_handle status(raw);
   const std::size_t count = git_status_list_entrycount(raw);
   for (std::size_t i = 0; i < count && paths.size() < limit; ++i) {

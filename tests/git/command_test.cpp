@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
+#include <remora/git/repository.hpp>
 #include <repo.hpp>
 
 using namespace remora;
@@ -131,6 +132,24 @@ BOOST_AUTO_TEST_CASE(without_git_or_the_directory_the_error_says_so) {
   ::setenv("PATH", path.c_str(), 1);
   BOOST_REQUIRE(ran.has_error());
   BOOST_TEST(ran.error().is(errc::environment));
+}
+
+BOOST_AUTO_TEST_CASE(G20_a_checkout_with_a_sparse_or_a_split_index_is_compared) {
+  const test_repo files;
+  files.write("kept/f", "x");
+  files.write("left/f", "x");
+  files.commit("one");
+  const auto dirty = [&] {
+    return repository::discover(files.path()).value().dirty_paths(9).value();
+  };
+  files.git("sparse-checkout set --cone --sparse-index kept");
+  BOOST_TEST(dirty().empty());
+  files.write("kept/f", "changed");
+  BOOST_TEST((dirty() == std::vector<std::string>{"kept/f"}));
+  files.git("sparse-checkout disable");
+  files.git("update-index --split-index");
+  files.write("new", "x");
+  BOOST_TEST((dirty() == std::vector<std::string>{"kept/f", "new"}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
