@@ -1,4 +1,6 @@
 // The built-in conversions of a checkout.
+#include <git2/sys/repository.h>
+
 #include "git/look_twice.hpp"
 #include "git/tree_writer.hpp"
 
@@ -33,10 +35,22 @@ std::string attribute(const repository& repo, const std::string& path, const cha
   return git_attr_value(value) == GIT_ATTR_VALUE_STRING ? value : std::string();
 }
 
+/// libgit2 looks for attributes in the index of the user's checkout, too, and fails where it
+/// refuses that (G20). What is written here is no file of that checkout.
+void do_without_refused_index(const repository& repo) {
+  git_index* raw = nullptr;
+  const bool refused = git_repository_index(&raw, repo.raw()) != 0;
+  git_error_clear();
+  if (refused && git_index_new(&raw) != 0) return;
+  const index_handle index(raw);
+  if (refused) git_repository_set_index(repo.raw(), raw);
+}
+
 }  // namespace
 
 result<std::string> checkout_bytes(const repository& repo, const oid& blob, const std::string& path,
                                    const oid& attributes_from, std::string& unfiltered) {
+  do_without_refused_index(repo);
   const git_oid id = to_git(blob);
   git_blob* raw = nullptr;
   const int found = look_twice(repo, [&] { return git_blob_lookup(&raw, repo.raw(), &id); });

@@ -281,17 +281,22 @@ BOOST_AUTO_TEST_CASE(C4_an_operation_file_cannot_leave_the_git_directory) {
   BOOST_TEST(read_bytes(s.other.git_dir / "MERGE_MSG") == "m");
 }
 
+/// It vouches for all that was there when it was written.
+void settle_index(const slot& s) {
+  timespec later[2]{};
+  ::clock_gettime(CLOCK_REALTIME, &later[0]);
+  later[0].tv_sec += 1000;
+  later[1] = later[0];
+  ::utimensat(AT_FDCWD, (s.tree.git_dir / "index").c_str(), later, 0);
+}
+
 BOOST_AUTO_TEST_CASE(W14_converted_files_come_back_as_a_checkout_writes_them) {
   pair s([](const test_repo& r) {
     r.write(".gitattributes", "*.txt text eol=crlf\n");
     r.write("a.txt", "a\nb\n");
     r.write("b.txt", "c\nd\n");
   });
-  timespec later[2]{};
-  ::clock_gettime(CLOCK_REALTIME, &later[0]);
-  later[0].tv_sec += 1000;
-  later[1] = later[0];
-  ::utimensat(AT_FDCWD, (s.tree.git_dir / "index").c_str(), later, 0);
+  settle_index(s);
   s.write("b.txt", "only lf\n");
   const auto taken = s.take();
   BOOST_TEST(taken.manifest.converted == std::vector<std::string>{"a.txt"},
@@ -300,6 +305,20 @@ BOOST_AUTO_TEST_CASE(W14_converted_files_come_back_as_a_checkout_writes_them) {
   s.restore(taken);
   BOOST_TEST(read_bytes(s.second / "a.txt") == "a\r\nb\r\n");
   BOOST_TEST(read_bytes(s.second / "b.txt") == "only lf\n");
+}
+
+BOOST_AUTO_TEST_CASE(G20_conversions_do_without_an_index_that_libgit2_refuses) {
+  pair s([](const test_repo& r) {
+    r.write(".gitattributes", "*.txt text eol=crlf\n");
+    r.write("a.txt", "a\nb\n");
+  });
+  settle_index(s);
+  const auto taken = s.take();
+  BOOST_REQUIRE(taken.manifest.converted.size() == 1u);
+  s.repo.git("update-index --split-index");
+  std::filesystem::remove(s.second / "a.txt");
+  s.restore(taken);
+  BOOST_TEST(read_bytes(s.second / "a.txt") == "a\r\nb\r\n");
 }
 
 BOOST_AUTO_TEST_CASE(W16_a_sparse_checkout_stays_sparse) {
