@@ -197,7 +197,10 @@ void attempt::on_shim_end(exit_status status) {
   commands_.clear();
   shim_status_ = status;
   shim_ended_ = true;
-  if (!said_empty_) orphans_->end_all();
+  if (!said_empty_) {
+    if (contained_) kill_cgroup(leaf_);
+    orphans_->end_all();
+  }
   settle();
 }
 

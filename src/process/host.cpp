@@ -95,6 +95,9 @@ result<void> make_attempt_files(const std::filesystem::path& dir, attempt_ends& 
     return errno == EWOULDBLOCK
                ? fail(errc::held, fmt::format("an agent still lives in {}", to_utf8(dir.string())))
                : os_error(errno, fmt::format("cannot lock {}/lock", to_utf8(dir.string())));
+  // The name of an earlier life goes: who finds the lock held waits for this one.
+  if (::ftruncate(theirs.lock.get(), 0) != 0)
+    return os_error(errno, fmt::format("cannot empty {}/lock", to_utf8(dir.string())));
   constexpr int append = O_WRONLY | O_APPEND | O_CREAT;
   REMORA_TRY(ours.out_file, open_at(theirs.directory.get(), "out", append));
   REMORA_TRY(ours.err_file, open_at(theirs.directory.get(), "err", append));

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <mutex>
+#include <ranges>
 #include <set>
 #include <utility>
-#include <vector>
 
 #include "process/proc.hpp"
 
@@ -31,16 +31,8 @@ bool is_shim(int pid) {
   return shims().pids.contains(pid);
 }
 
-std::vector<int> find_orphans() {
-  std::vector<int> found;
-  const int ours = ::getsid(0);
-  for (const int pid : children_of(::getpid())) {
-    if (is_shim(pid)) continue;
-    const auto stat = read_stat(pid);  // a child that we have not reaped: its pid is its own
-    if (stat && stat->session != ours) found.push_back(pid);
-  }
-  return found;
-}
+/// Passes of one call. What a chain that outruns them has left is watched: its death is the next.
+constexpr int most_passes = 100;
 
 }  // namespace
 
@@ -62,11 +54,33 @@ orphanage::orphanage(boost::asio::any_io_executor executor, callbacks call)
     : executor_(std::move(executor)), call_(std::move(call)) {}
 
 void orphanage::end_all() {
-  for (const int pid : find_orphans()) {
-    if (dying_.contains(pid)) continue;
-    ::kill(pid, SIGKILL);  // a child that we have not reaped: nobody else has its pid
-    watch(pid);
+  int pass = 0;
+  while (kill_new(pass < most_passes)) ++pass;
+}
+
+/// Where each process starts the next one and ends, only killing the newest before it starts
+/// another ends the chain: the newest is last in the list, and what is dead is reaped at once, or
+/// the list grows with the chain and the newest is met too late for ever.
+bool orphanage::kill_new(bool reaps) {
+  bool any = false;
+  const int ours = ::getsid(0);
+  for (const int pid : children_of(::getpid()) | std::views::reverse) {
+    // Of another session: a child that nobody but us reaps, so nobody else has its pid.
+    if (const pid_t session = ::getsid(pid); session < 0 || session == ours) continue;
+    if (is_shim(pid) || dying_.contains(pid)) continue;
+    ::kill(pid, SIGKILL);
+    any = true;
+    if (!reaps || !reap(pid)) watch(pid);
   }
+  return any && reaps;
+}
+
+bool orphanage::reap(int pid) {
+  siginfo_t info{};
+  const int failed = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG);
+  if (failed == 0 && info.si_pid == 0) return false;
+  if (failed == 0) call_.reaped(pid, to_exit_status(info.si_code, info.si_status));
+  return true;
 }
 
 void orphanage::watch(int pid) {
@@ -77,10 +91,8 @@ void orphanage::watch(int pid) {
 }
 
 void orphanage::on_death(int pid) {
-  siginfo_t info{};
-  const bool reaped = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) == 0;
   dying_.erase(pid);
-  if (reaped && info.si_pid == pid) call_.reaped(pid, to_exit_status(info.si_code, info.si_status));
+  reap(pid);
   end_all();  // its children are ours now
   call_.changed();
 }

@@ -34,6 +34,9 @@ class orphanage {
   bool empty() const noexcept { return dying_.empty(); }
 
  private:
+  /// Kills those that are not being killed yet. True: look again. `reaps`: the dead at once.
+  bool kill_new(bool reaps);
+  bool reap(int pid);
   void watch(int pid);
   void on_death(int pid);
 

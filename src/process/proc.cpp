@@ -1,5 +1,6 @@
 #include "process/proc.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -54,7 +55,6 @@ std::optional<proc_stat> read_stat(int pid) {
   stat.state = field[0].front();
   stat.parent = to_number<int>(field[1]);
   stat.group = to_number<int>(field[2]);
-  stat.session = to_number<int>(field[3]);
   for (std::size_t i = 11; i <= 14; ++i) stat.cpu_ticks += to_number<std::uint64_t>(field[i]);
   stat.start_ticks = to_number<std::uint64_t>(field[19]);
   return stat;
@@ -96,6 +96,10 @@ std::optional<std::chrono::milliseconds> cgroup_cpu_time(const std::filesystem::
   if (!text || !text->starts_with(key)) return std::nullopt;
   const auto usec = to_number<std::int64_t>(std::string_view(*text).substr(key.size()));
   return std::chrono::milliseconds(usec / 1000);
+}
+
+void kill_cgroup(const std::filesystem::path& cgroup) {
+  if (const auto fd = open_file(cgroup / "cgroup.kill", O_WRONLY)) (void)write_all(fd->get(), "1");
 }
 
 }  // namespace remora::process

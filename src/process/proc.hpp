@@ -13,7 +13,6 @@ struct proc_stat {
   char state = '?';
   int parent = 0;
   int group = 0;
-  int session = 0;
   std::uint64_t cpu_ticks = 0;  ///< its own, and its reaped children's
   std::uint64_t start_ticks = 0;
 };
@@ -29,5 +28,7 @@ std::chrono::milliseconds tree_cpu_time(int pid);
 const std::filesystem::path& own_cgroup();
 /// Of all that ever were in the cgroup.
 std::optional<std::chrono::milliseconds> cgroup_cpu_time(const std::filesystem::path& cgroup);
+/// All in it at once, also those being forked. Does nothing before Linux 5.14.
+void kill_cgroup(const std::filesystem::path& cgroup);
 
 }  // namespace remora::process

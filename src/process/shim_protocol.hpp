@@ -1,8 +1,9 @@
 // What remora and remora-shim agree on. No library: the shim has the C library only.
 //
-// In the attempt's `lock`, before the agent is started: `PID START BOOT` of the shim. Whoever takes
-// a run from an orchestrator that is stopped, and so does not die, finds the shim by it and sends
-// `give_up_signal`: the shim then acts as after its orchestrator's death.
+// In the attempt's `lock`, before the agent is started: `PID START BOOT` of the shim, and ` ended`
+// after it once the tree is empty. Whoever takes a run from an orchestrator that is stopped, and so
+// does not die, finds the shim by it and sends `give_up_signal`: the shim then acts as after its
+// orchestrator's death.
 //
 // The shim is started as `remora-shim NAME CWD CGROUP NOFILE PROGRAM [ARG…]`, its environment and
 // descriptors 0 1 2 being the agent's. CGROUP is the leaf to make, or `-`; NOFILE the soft limit of
@@ -34,5 +35,6 @@ constexpr int freeze_bound_ms = 500;
 constexpr int term_grace_ms = 2000;  // after the orchestrator's death: TERM, this long, KILL
 constexpr int message_bytes = 128;   // the longest datagram
 constexpr int give_up_signal = SIGUSR1;
+constexpr char ended_mark[] = "ended";  // the fourth word of the lock
 
 }  // namespace remora::process::shim

@@ -30,10 +30,16 @@ unique_fd hold(const identity& who) {
   return pidfd;
 }
 
+/// Its tree was seen to be empty.
+bool has_ended(std::string_view lock) {
+  const auto words = split(trim(lock), ' ');
+  return words.size() == 4 && words[3] == shim::ended_mark;
+}
+
 /// `PID START BOOT`, as the shim writes it.
-std::optional<identity> parse_identity(std::string_view text) {
-  const auto words = split(trim(text), ' ');
-  if (words.size() != 3) return std::nullopt;
+std::optional<identity> parse_identity(std::string_view lock) {
+  const auto words = split(trim(lock), ' ');
+  if (words.size() != 3 && !has_ended(lock)) return std::nullopt;
   const auto number = [](std::string_view word, auto& into) {
     const char* end = word.data() + word.size();
     return !word.empty() && std::from_chars(word.data(), end, into).ptr == end;
@@ -119,8 +125,8 @@ result<std::optional<identity>> shim_in(const std::filesystem::path& attempt_dir
   std::optional<identity> who = parse_identity(text);
   if (!who)
     return fail(errc::corrupt,
-                fmt::format("{} is held, and does not say by whom: it was being started, or is of "
-                            "another version; end the process that `fuser` names",
+                fmt::format("{} is held, and does not say by whom: it is being started, or is of "
+                            "another version; try again, or end the process that `fuser` names",
                             to_utf8((attempt_dir / "lock").string())));
   return who;
 }
@@ -135,9 +141,9 @@ result<bool> give_up_attempt(const std::filesystem::path& attempt_dir) {
 
 result<bool> end_strays(const std::filesystem::path& attempt_dir,
                         const std::vector<std::string>& settings) {
-  const auto holder = read_file(attempt_dir / "lock", 4096);
-  if (!holder && !holder.error().is_errno(ENOENT)) return holder.error();
-  if (!holder || holder->empty()) return false;
+  const auto lock = read_file(attempt_dir / "lock", 4096);
+  if (!lock && !lock.error().is_errno(ENOENT)) return lock.error();
+  if (!lock || lock->empty() || has_ended(*lock)) return false;
   bool any = false;
   result<void> ended;
   for_each_process("environ", [&](const identity& who, int, const std::vector<std::string>& has) {

@@ -1,5 +1,6 @@
 // Processes of an earlier orchestrator: known again for certain, or not touched.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/wait.h>
@@ -94,6 +95,7 @@ asio::awaitable<void> gives_up(world& w) {
   BOOST_TEST(living.value());
   co_await follow(**child, s, is_empty);
   BOOST_TEST(is_dead(daemon, 5000));
+  BOOST_TEST(process::await_end(**shim, std::chrono::seconds(20)));
   BOOST_TEST(!process::give_up_attempt(spec.attempt_dir).value());
   BOOST_TEST(!process::shim_in(spec.attempt_dir)->has_value());
 }
@@ -119,6 +121,24 @@ BOOST_AUTO_TEST_CASE(P13_a_lock_that_names_somebody_else_leads_to_nobody) {
   BOOST_TEST((process::life_of(who) == process::life::running));
 }
 
+BOOST_AUTO_TEST_CASE(P13_a_shim_that_ends_is_known_and_waited_for_until_it_is_gone) {
+  world w;
+  const auto dir = w.root / "9";
+  std::filesystem::create_directories(dir);
+  sleeper shim;
+  const auto lock = open_file(dir / "lock", O_RDWR | O_CREAT);
+  BOOST_REQUIRE(::flock(lock->get(), LOCK_EX) == 0);
+  const process::identity who = shim.who();
+  BOOST_REQUIRE(
+      write_all(lock->get(), fmt::format("{} {} {} ended\n", who.pid, who.start_ticks, who.boot))
+          .has_value());
+  const auto found = process::shim_in(dir);
+  BOOST_REQUIRE(found.has_value());
+  BOOST_REQUIRE(found->has_value());
+  BOOST_TEST((*found)->pid == who.pid);
+  BOOST_TEST(!process::end_strays(dir, {"A=1"}).value());
+}
+
 BOOST_AUTO_TEST_CASE(
     P13_what_outlived_a_shim_that_was_killed_is_known_by_its_environment_and_ended) {
   world w;
@@ -137,8 +157,10 @@ BOOST_AUTO_TEST_CASE(
   const auto ends = [&] { return process::end_strays(dir, {"A=1", "B=2"}).value(); };
   BOOST_TEST(!ends());  // nobody was started there
   std::filesystem::create_directories(dir);
-  holder("");
-  BOOST_TEST(!ends());  // its tree was seen to be empty
+  for (const char* text : {"", "1 2 boot ended\n"}) {
+    holder(text);
+    BOOST_TEST(!ends());  // nobody was started; its tree was seen to be empty
+  }
   holder("1 2 boot\n");
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (!ends() && std::chrono::steady_clock::now() < until)

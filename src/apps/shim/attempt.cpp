@@ -10,6 +10,12 @@ namespace shim {
 
 namespace at = remora::process::shim;
 
+namespace {
+
+off_t self_end = 0;  // of our line in the lock, without its newline
+
+}  // namespace
+
 void record_self() {
   process self = {};
   char boot[64] = {};
@@ -21,12 +27,13 @@ void record_self() {
   if (!read_process(getpid(), self)) return;  // without /proc nobody could know us again
   char line[128];
   const int size = snprintf(line, sizeof line, "%d %llu %s\n", self.pid, self.start, boot);
-  if (pwrite(at::lock_fd, line, static_cast<std::size_t>(size), 0) == size)
-    (void)!ftruncate(at::lock_fd, size);  // of an earlier life it may be longer
+  if (pwrite(at::lock_fd, line, static_cast<std::size_t>(size), 0) == size) self_end = size - 1;
 }
 
-void forget_self() {
-  (void)!ftruncate(at::lock_fd, 0);
+void record_end() {
+  char mark[16];
+  const int size = snprintf(mark, sizeof mark, " %s\n", at::ended_mark);
+  if (self_end > 0) (void)!pwrite(at::lock_fd, mark, static_cast<std::size_t>(size), self_end);
 }
 
 void record_exit(int status) {

@@ -207,6 +207,6 @@ int main(int argc, char** argv) {
   if (alone) drain_output();
   remove_leaf();
   say("empty");
-  forget_self();
+  record_end();
   _exit(0);  // the lock goes with us
 }

@@ -81,9 +81,10 @@ pid_t start_agent(const agent_spec& spec);
 
 /// Who we are, into the lock that we hold.
 void record_self();
-/// Out of it again, once the tree is empty: a lock that names somebody who is gone is of one who
-/// was killed before.
-void forget_self();
+/// Once the tree is empty: a lock without it that names somebody who is gone is of one who was
+/// killed before. The name stays: until we are gone we hold the lock, and whoever waits for that
+/// must know for whom.
+void record_end();
 /// `exited 3` or `signal 9` into `exit`, durably; `status` as wait() gives it.
 void record_exit(int status);
 /// What the agent's tree still prints goes into `out` and `err` itself. For when nobody else reads.
