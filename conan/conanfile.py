@@ -17,6 +17,7 @@ class Remora(ConanFile):
         "cli11/2.4.2",
         "fmt/10.2.1",
         "libgit2/1.9.1",
+        "openssl/3.3.2",
         "yaml-cpp/0.8.0",
         "zlib/1.3.1",
     )

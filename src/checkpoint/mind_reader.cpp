@@ -81,13 +81,12 @@ result<std::vector<git::oid>> stashes_of(const json::object& index) {
 }
 
 /// What was staged from an object that the database never had cannot be staged again: git would
-/// refuse the whole index. What is not checked out a partial clone need not have (G22).
+/// refuse the whole index.
 result<void> drop_unrestorable(const git::repository& repo, const git::oid& mind,
                                git::index_state& index) {
   REMORA_TRY(const auto kept, staged_blobs(repo, mind));
   const std::size_t dropped = std::erase_if(index.entries, [&](const git::index_entry& e) {
-    const bool needs_none = e.mode == git::mode::commit || e.intent_to_add || e.skip_worktree;
-    return !needs_none && !kept.contains(e.id);
+    return e.needs_object() && !kept.contains(e.id);
   });
   if (dropped > 0)
     index.note += fmt::format("{}{} staged paths whose objects are missing are left at HEAD",

@@ -90,9 +90,8 @@ result<void> mind_writer::staged(const git::oid& before,
     REMORA_TRY(blobs, staged_blobs(repo_, before));
   }
   for (const git::index_entry& e : entries) {
-    // A submodule's commit is not ours to keep; `git add -N` names an empty blob that git may never
-    // have written; and an agent can stage the id of anything, which would break the user's `gc`.
-    if (e.mode == git::mode::commit || e.intent_to_add) continue;
+    if (!e.has_blob()) continue;
+    // An agent can stage the id of anything, which would break the user's `gc`.
     if (!blobs.contains(e.id) && !repo_.read_blob(e.id)) continue;
     objects_.adopt(e.id);
     const bool known = e.mode == git::mode::executable || e.mode == git::mode::symlink;

@@ -78,13 +78,15 @@ result<prepared> store::prepare(request r) {
   const auto mind_before = before ? std::optional(before->mind) : std::nullopt;
   REMORA_TRY(what.mind, write_mind(repo_, objects_, r, mind_before, kept.unreadable));
   REMORA_TRY(what.commit, objects_.commit(what.mind, parents_of(what), us, record_message(what)));
+  const std::uint64_t packed = objects_.bytes_packed();
   REMORA_CHECK(objects_.barrier());
 
   const bool same_chain = before && before->run == r.run && before->task == r.task;
   prepared done{.what = std::move(what),
                 .old = same_chain ? before->commit : git::oid(),
                 .changed_files = changed,
-                .bytes = objects_.bytes_written() - counted_};
+                .bytes = objects_.bytes_written() - counted_,
+                .packed = objects_.bytes_packed() - packed};
   counted_ += done.bytes;
   return done;
 }

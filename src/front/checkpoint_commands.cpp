@@ -62,6 +62,10 @@ result<int> checkpoint_list_command(session& s, const std::string& selector) {
       s.out << fmt::format("{:>4}  {}  attempt {}  {}  {}\n", r.number.value(), when(r.seconds),
                            r.attempt.value(), r.files.hex().substr(0, 10), r.reason);
   }
+  const bool thinned = !history.empty() && !history.back().previous;
+  if (const std::uint32_t oldest = thinned ? history.back().number.value() : 1;
+      oldest > 1 && !s.json)
+    s.out << fmt::format("older than {}: given up (checkpoint.max_disk)\n", oldest);
   if (history.empty() && !s.json)
     s.err << "remora: no checkpoint: none was taken yet, or the task succeeded and its checkpoint "
              "was pruned\n";

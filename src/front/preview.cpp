@@ -36,11 +36,13 @@ json::object task_json(const run::plan& p, const run::task_plan& t, const run::r
   return o;
 }
 
-std::string task_text(const run::task_plan& t, const run::run_preview& view) {
+std::string task_text(const run::plan& p, const run::task_plan& t, const run::run_preview& view) {
   const auto base = view.bases.find(t.id.str());
   const std::string from = base == view.bases.end() ? "the result of " + t.base_task->str()
                                                     : base->second.hex().substr(0, 10);
-  std::string line = fmt::format("task {}: {} from {}, wall {}", t.id.str(), t.agent, from,
+  const bool dirty = p.base == run::checkout_as_base && t.base.empty() && !t.base_task;
+  std::string line = fmt::format("task {}: {} from {}{}, wall {}", t.id.str(), t.agent, from,
+                                 dirty ? " and what the checkout has changed" : "",
                                  format_duration_exact(t.limits.wall));
   if (!t.after.empty()) line += ", after";
   for (const task_id& id : t.after) line += " " + id.str();
@@ -61,7 +63,7 @@ void print_preview(session& s, const run::plan& p, const run::run_preview& view)
     s.out << fmt::format("agent {}: {} ({}), permissions {}\n", printable(name),
                          printable(program.string()), p.agents.at(name).adapter,
                          permissions(p.agents.at(name)));
-  for (const run::task_plan& t : p.tasks) s.out << task_text(t, view) << '\n';
+  for (const run::task_plan& t : p.tasks) s.out << task_text(p, t, view) << '\n';
 }
 
 }  // namespace remora::front

@@ -63,12 +63,14 @@ result<clean_filter::outcome> clean_filter::apply(const std::string& path, const
                                                   const std::optional<tree_entry>& before) {
   outcome done;
   REMORA_CHECK(load_attributes(path));
-  if (const std::string name = attribute(path, "filter"); !name.empty()) {
+  const std::string name = attribute(path, "filter");
+  if (name == "lfs") return pointer(path, blob);
+  if (!name.empty()) {
     done.not_done = fmt::format("filter not run: {}", to_utf8(name));
     return done;
   }
-  if (const std::string name = attribute(path, "working-tree-encoding"); !name.empty()) {
-    done.not_done = fmt::format("encoding not converted: {}", to_utf8(name));
+  if (const std::string coding = attribute(path, "working-tree-encoding"); !coding.empty()) {
+    done.not_done = fmt::format("encoding not converted: {}", to_utf8(coding));
     return done;
   }
   if (before && !path.ends_with(".gitattributes")) put_in_index(path, *before);
@@ -89,6 +91,27 @@ result<clean_filter::outcome> clean_filter::apply(const std::string& path, const
   git_buf_dispose(&out);
   if (got != 0) return git_failure(got, where);
   return done;
+}
+
+result<clean_filter::outcome> clean_filter::pointer(const std::string& path, const oid& blob) {
+  outcome done;
+  REMORA_TRY(const std::string bytes, repo_->read_blob(blob));
+  auto made = lfs_.pointer_of(path, bytes);
+  pointed_ = pointed_ || made;
+  if (made)
+    done.bytes = std::move(*made);
+  else
+    done.not_done = fmt::format("filter not run: lfs: {}", made.error().what);
+  return done;
+}
+
+result<bool> clean_filter::is_lfs(const std::string& path) {
+  REMORA_CHECK(load_attributes(path));
+  return attribute(path, "filter") == "lfs";
+}
+
+result<void> clean_filter::sync() const {
+  return pointed_ ? lfs_.sync() : result<void>();
 }
 
 }  // namespace remora::git

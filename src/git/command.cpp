@@ -27,17 +27,26 @@ constexpr std::size_t most_error_text = 4 << 10;
 
 /// Nothing of the repository's or the user's configuration may run a program, ask, or start a
 /// collection in the background; and an index that it writes is one that libgit2 reads (G20).
+/// Where git-lfs is missing its name could be an alias, a program of the configuration's.
 constexpr std::array settings{
     "core.hooksPath=/dev/null", "core.fsmonitor=false",  "gc.auto=0",
     "maintenance.auto=false",   "commit.gpgsign=false",  "credential.helper=",
     "core.sshCommand=false",    "core.splitIndex=false", "index.sparse=false",
+    "alias.lfs=git-lfs",        "core.askPass=",
 };
 
-std::vector<std::string> environment() {
-  std::vector<std::string> env{"LANG=C.UTF-8", "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0"};
+std::vector<std::string> environment(const std::map<std::string, std::string>& instead) {
+  // The protocols whose programs no configuration names.
+  std::vector<std::string> env{"LANG=C.UTF-8", "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
+                               "GIT_ALLOW_PROTOCOL=file:http:https:ssh"};
   // Where the user's own configuration is: conversions at checkout must be the user's.
   for (const char* name : {"PATH", "HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_NOSYSTEM"})
     if (const char* value = std::getenv(name)) env.push_back(fmt::format("{}={}", name, value));
+  env.push_back(fmt::format("GIT_CONFIG_COUNT={}", instead.size()));
+  for (int n = 0; const auto& [key, value] : instead) {
+    env.push_back(fmt::format("GIT_CONFIG_KEY_{}={}", n, key));
+    env.push_back(fmt::format("GIT_CONFIG_VALUE_{}={}", n++, value));
+  }
   return env;
 }
 
@@ -78,7 +87,7 @@ class spawn_rules {
   /// A group of its own, to kill as one, and default signals. Not a session: whatever of another
   /// session falls to this process is taken for the orphan of a dead shim and ended
   /// (process/orphans.cpp).
-  int fill(const std::filesystem::path& cwd, int out, int err, int held) {
+  int fill(const std::filesystem::path& cwd, int in, int out, int err, int held) {
     sigset_t none, all;
     ::sigemptyset(&none);
     ::sigfillset(&all);
@@ -87,7 +96,8 @@ class spawn_rules {
          {::posix_spawnattr_setflags(&attributes_, flags),
           ::posix_spawnattr_setsigmask(&attributes_, &none),
           ::posix_spawnattr_setsigdefault(&attributes_, &all),
-          ::posix_spawn_file_actions_addopen(&actions_, 0, "/dev/null", O_RDONLY, 0),
+          in < 0 ? ::posix_spawn_file_actions_addopen(&actions_, 0, "/dev/null", O_RDONLY, 0)
+                 : ::posix_spawn_file_actions_adddup2(&actions_, in, 0),
           ::posix_spawn_file_actions_adddup2(&actions_, out, 1),
           ::posix_spawn_file_actions_adddup2(&actions_, err, 2),
           ::posix_spawn_file_actions_addchdir_np(&actions_, cwd.c_str())})
@@ -196,12 +206,11 @@ std::vector<std::string> command_line(const std::vector<std::string>& args) {
   return line;
 }
 
-result<pid_t> start(const std::filesystem::path& cwd, std::vector<std::string> line, int out,
-                    int err, int held) {
-  std::vector<std::string> env = environment();
+result<pid_t> start(const std::filesystem::path& cwd, std::vector<std::string> line,
+                    std::vector<std::string> env, int in, int out, int err, int held) {
   spawn_rules rules;
   pid_t pid = 0;
-  int code = rules.fill(cwd, out, err, held);
+  int code = rules.fill(cwd, in, out, err, held);
   if (code == 0)
     code = ::posix_spawnp(&pid, "git", rules.actions(), rules.attributes(), pointers(line).data(),
                           pointers(env).data());
@@ -228,7 +237,8 @@ std::string command_output::why() const {
 
 result<command_output> run_git(const std::filesystem::path& cwd,
                                const std::vector<std::string>& args, milliseconds deadline,
-                               std::stop_token stop, const unique_fd* held) {
+                               std::stop_token stop, const unique_fd* held, const unique_fd* input,
+                               const std::map<std::string, std::string>& instead) {
   const auto until = steady_clock::now() + deadline;
   REMORA_TRY(pipe_ends out, make_pipe());
   REMORA_TRY(pipe_ends err, make_pipe());
@@ -238,8 +248,9 @@ result<command_output> run_git(const std::filesystem::path& cwd,
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t written = ::write(fd, &one, sizeof one);
   });
-  REMORA_TRY(const pid_t pid, start(cwd, command_line(args), out.write.get(), err.write.get(),
-                                    held ? held->get() : -1));
+  REMORA_TRY(const pid_t pid,
+             start(cwd, command_line(args), environment(instead), input ? input->get() : -1,
+                   out.write.get(), err.write.get(), held ? held->get() : -1));
   child git(pid);
   if (git.pidfd() < 0) return os_error(errno, "cannot watch git");
   out.write.reset();

@@ -1,14 +1,14 @@
 // Merging our packs.
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <remora/git/packs.hpp>
 #include <tuple>
 
+#include "git/merge_packs.hpp"
 #include "git/multi_pack_index.hpp"
-#include "git/new_pack.hpp"
-#include "git/pack_format.hpp"
 #include "git/repository_impl.hpp"
 
 namespace remora::git {
@@ -17,19 +17,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t most_packs = 10;
+constexpr std::size_t most_merged = 100;  // at once: all of them are open
 constexpr std::uint64_t growth = 2;
 
 struct kept_pack {
   std::string stem;
   std::uint64_t bytes = 0;
 };
-
-std::vector<std::string> stems_of(const std::vector<our_files>& packs) {
-  std::vector<std::string> stems;
-  for (const our_files& files : packs)
-    if (files.pack && files.index) stems.push_back(files.stem);
-  return stems;
-}
 
 /// Ours alone, smallest first. Those that a multi-pack-index names stay until git makes another: it
 /// says that it is damaged when one of its packs is gone.
@@ -54,54 +48,59 @@ std::vector<kept_pack> kept_packs(const fs::path& directory) {
 std::size_t how_many(const std::vector<kept_pack>& packs) {
   std::uint64_t sum = packs[0].bytes;
   std::size_t count = 1;
-  while (count < packs.size() && (count < 2 || packs[count].bytes < growth * sum))
+  const std::size_t most = std::min(packs.size(), most_merged);
+  while (count < most && (count < 2 || packs[count].bytes < growth * sum))
     sum += packs[count++].bytes;
   return count;
 }
 
-/// All objects of a pack. Errors: errc::corrupt, errno.
-result<void> copy_all(const fs::path& directory, const std::string& stem, new_pack& into) {
-  REMORA_TRY(const indexed_pack indexed, read_pack_index(pack_path(directory, stem, ".idx")));
-  const auto& objects = indexed.objects;
-  const fs::path path = pack_path(directory, stem, ".pack");
-  REMORA_TRY(const unique_fd pack, open_file(path, O_RDONLY));
-  std::error_code ec;
-  const std::uint64_t bytes = fs::file_size(path, ec);
-  if (ec || bytes < pack_trailer_bytes) return fail(errc::corrupt, path.string() + " is cut");
-  for (std::size_t i = 0; i < objects.size(); ++i) {
-    const packed_object& o = objects[i];
-    const bool last = i + 1 == objects.size();
-    const std::uint64_t end = last ? bytes - pack_trailer_bytes : objects[i + 1].offset;
-    if (end <= o.offset) return fail(errc::corrupt, path.string() + " is damaged");
-    REMORA_CHECK(into.copy(o.id, pack.get(), o.offset, end - o.offset, o.crc));
+/// A damaged pack stays as it is. Errors: errno.
+result<void> add_pack(const fs::path& directory, const std::string& stem, pack_merger& to) {
+  auto entries = list_entries(directory, stem);
+  auto added = entries ? to.add(directory, stem, std::move(*entries)) : entries.error();
+  const bool unreadable = !added && (is_damage(added.error()) || added.error().is_errno(ENOENT));
+  return unreadable ? result<void>() : added;
+}
+
+std::optional<timespec> later(const std::optional<timespec>& a, const std::optional<timespec>& b) {
+  if (!a || !b) return a ? a : b;
+  return std::tie(a->tv_sec, a->tv_nsec) < std::tie(b->tv_sec, b->tv_nsec) ? b : a;
+}
+
+/// When somebody last relied on one of them.
+std::optional<timespec> last_reliance(const fs::path& directory,
+                                      const std::vector<std::string>& stems) {
+  std::optional<timespec> last;
+  for (const std::string& stem : stems) {
+    const auto times = read_pack_times(directory, stem);
+    if (times && times->is_relied_on()) last = later(last, times->now);
   }
-  return {};
+  return last;
 }
 
 /// The new pack is durable before the first of the old ones goes.
-result<bool> merge(const fs::path& directory, const std::vector<kept_pack>& packs) {
-  REMORA_TRY(new_pack merged, new_pack::begin(directory));
-  std::vector<std::string> copied;
-  for (const kept_pack& pack : packs) {
-    const auto done = copy_all(directory, pack.stem, merged);
-    const bool unreadable =
-        !done && (done.error().is(errc::corrupt) || done.error().is(errc::vanished) ||
-                  done.error().is_errno(ENOENT));
-    if (done)
-      copied.push_back(pack.stem);
-    else if (!unreadable)
-      return done.error();
-  }
+result<bool> merge(const repository& repo, const fs::path& directory,
+                   const std::vector<kept_pack>& packs, const std::stop_token& stop) {
+  REMORA_TRY(pack_merger merged, pack_merger::begin(repo));
+  for (const kept_pack& pack : packs) REMORA_CHECK(add_pack(directory, pack.stem, merged));
+  REMORA_CHECK(merged.run(stop));
+  const std::vector<std::string> copied = merged.merged();
   if (copied.size() < 2) return false;
-  REMORA_CHECK(merged.publish());
+  std::optional<timespec> relied_on = last_reliance(directory, copied);
+  REMORA_TRY(const new_pack::published made, merged.into().publish(relied_on));
   const unique_fd alone = take_packs(directory);
-  for (const std::string& stem : copied) remove_pack(directory, stem);
+  for (const std::string& stem : copied) relied_on = later(relied_on, remove_pack(directory, stem));
+  // Best effort: of the moment between the look at an old pack and its end.
+  if (relied_on) {
+    const timespec both[] = {*relied_on, *relied_on};
+    ::utimensat(AT_FDCWD, pack_path(directory, made.stem, ".pack").c_str(), both, 0);
+  }
   return true;
 }
 
 }  // namespace
 
-result<bool> consolidate_packs(repository& repo) {
+result<bool> consolidate_packs(repository& repo, const std::stop_token& stop) {
   const fs::path directory = repo.common_dir() / "objects" / "pack";
   bool merged = false;
   if (kept_packs(directory).size() > most_packs) {
@@ -110,15 +109,10 @@ result<bool> consolidate_packs(repository& repo) {
     std::vector<kept_pack> packs = kept_packs(directory);
     if (packs.size() > most_packs) {
       packs.resize(how_many(packs));
-      REMORA_TRY(merged, merge(directory, packs));
+      REMORA_TRY(merged, merge(repo, directory, packs, stop));
     }
   }
-  repository_impl& own = repo.inside();
-  std::vector<std::string> now = stems_of(list_our_packs(directory));
-  const bool all_there =
-      std::includes(now.begin(), now.end(), own.our_packs.begin(), own.our_packs.end());
-  if (merged || !all_there) REMORA_CHECK(open_objects_again(own));
-  own.our_packs = std::move(now);
+  REMORA_CHECK(let_go_of_gone_packs(repo.inside()));
   return merged;
 }
 

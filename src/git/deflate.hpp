@@ -14,11 +14,11 @@ namespace remora::git {
 
 constexpr std::uint64_t most_zlib_counts = 1 << 30;  ///< it has 32 bits for what is in and out
 
-/// At the fastest level. One for many objects: what zlib allocates is more than most objects are.
+/// `level`: zlib's. One for many objects: what zlib allocates is more than most objects are.
 class deflater {
  public:
-  deflater() {
-    if (::deflateInit(&stream_, Z_BEST_SPEED) != Z_OK) throw std::bad_alloc();
+  explicit deflater(int level = Z_BEST_SPEED) {
+    if (::deflateInit(&stream_, level) != Z_OK) throw std::bad_alloc();
   }
   deflater(const deflater&) = delete;
   deflater& operator=(const deflater&) = delete;

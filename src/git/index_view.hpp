@@ -1,13 +1,10 @@
-// A worktree's index, from bytes read carefully: libgit2 only sees a private copy (G20).
+// What a scan knows of a worktree's index.
 #pragma once
 
-#include <optional>
+#include <map>
 #include <remora/git/manifest.hpp>
-#include <string>
-#include <vector>
 
-#include "git/handles.hpp"
-#include "git/stat_cache.hpp"
+#include "git/index_file.hpp"
 
 namespace remora::git {
 
@@ -28,48 +25,56 @@ class index_view {
   /// or memory.
   static result<index_view> read(int git_dir);
 
-  bool known() const noexcept { return index_ != nullptr; }
+  bool known() const noexcept { return known_; }
   const std::string& note() const noexcept { return note_; }
   /// Not known because its file cannot be read; else because of what is in it, or what it is.
   bool unread() const noexcept { return unread_; }
   /// Not known, and it may be of a sparse checkout: then an absent file need not be a deletion. So
-  /// for a sparse index, which has entries for whole directories, and which libgit2 refuses.
+  /// for a sparse index, which has entries for whole directories.
   bool may_be_sparse() const noexcept { return may_be_sparse_; }
   const file_identity& identity() const noexcept { return identity_; }
   /// The file was older than its reading: the same identity later means the same bytes.
   bool settled() const noexcept { return settled_; }
-  git_index* raw() const noexcept { return index_.get(); }
-  std::size_t size() const noexcept { return index_ ? git_index_entrycount(raw()) : 0; }
 
-  /// Stage 0, or nothing.
-  const git_index_entry* find(const std::string& path) const;
-  /// An entry of any stage is at `path` or below it.
-  bool tracks(const std::string& path, bool is_directory) const;
-  bool has_gitlinks() const noexcept { return gitlinks_; }
+  /// Null: not known, or released.
+  const index_file* file() const noexcept { return file_ ? &*file_ : nullptr; }
+  /// Keeps what later scans ask for and gives the entries back: 8 bytes a path stay of 120, once
+  /// for all indexes with these paths that share `others` (or null).
+  void release(shared_trees* others);
+
+  /// An entry of any stage is at `path` or below it. Released, it may take another path for it,
+  /// once in 2^64 times the number of entries.
+  bool tracks(std::string_view path, bool is_directory) const;
+  /// Of a submodule; null: none is there.
+  const oid* gitlink(std::string_view path) const;
+  bool has_gitlinks() const noexcept { return !gitlinks_.empty(); }
   /// Entries that a sparse checkout leaves out, sorted by path.
-  const std::vector<const git_index_entry*>& skipped() const noexcept { return skipped_; }
+  const std::vector<index_entry>& skipped() const noexcept { return skipped_; }
 
   /// The stamp that a file has while it is what `entry` says; nothing where the entry cannot vouch
   /// for it (racy-git.txt: not older than the index itself, or marked by a size of zero).
-  std::optional<stamp> stamp_of_entry(const git_index_entry& entry) const;
+  std::optional<stamp> stamp_of_entry(const index_file::entry& entry) const;
 
  private:
   void survey();
 
-  index_handle index_;
+  bool known_ = false;
+  std::optional<index_file> file_;
   std::string note_;
   file_identity identity_;
   bool settled_ = false;
   bool unread_ = false;
   bool may_be_sparse_ = false;
-  bool gitlinks_ = false;
-  std::vector<const git_index_entry*> skipped_;
+  std::map<std::string, oid, std::less<>> gitlinks_;
+  std::vector<index_entry> skipped_;
+  /// Sorted: of paths, and of directories ended by `/`. Null until released.
+  std::shared_ptr<const std::vector<std::size_t>> hashes_;
 };
 
 /// `full` as it would be in an index entry.
 stamp truncated(const stamp& full);
 
-/// The index as a difference to `head_tree` (zero: no commit yet).
+/// The index, which is not released, as a difference to `head_tree` (zero: no commit yet).
 result<index_state> compare_with_tree(const repository& repo, const index_view& index,
                                       const oid& head_tree);
 

@@ -38,18 +38,6 @@ error failed(int code) {
   return git_failure(code, "cannot make the index");
 }
 
-void set_stat(git_index_entry& e, const struct stat& st) {
-  e.ctime = {static_cast<std::int32_t>(st.st_ctim.tv_sec),
-             static_cast<std::uint32_t>(st.st_ctim.tv_nsec)};
-  e.mtime = {static_cast<std::int32_t>(st.st_mtim.tv_sec),
-             static_cast<std::uint32_t>(st.st_mtim.tv_nsec)};
-  e.dev = static_cast<std::uint32_t>(st.st_dev);
-  e.ino = static_cast<std::uint32_t>(st.st_ino);
-  e.uid = st.st_uid;
-  e.gid = st.st_gid;
-  e.file_size = static_cast<std::uint32_t>(st.st_size);
-}
-
 stamp stamp_in(const git_index_entry& e) {
   const auto time = [](const git_index_time& t) {
     return std::int64_t{t.seconds} * 1'000'000'000 + t.nanoseconds;
@@ -92,7 +80,7 @@ class index_builder {
     for (std::size_t i = 0; i < count; ++i) {
       const git_index_entry* e = git_index_get_byindex(index_, i);
       if (git_index_entry_stage(e) != 0 || static_cast<mode>(e->mode) == mode::commit) continue;
-      const record* r = find_record(now_, e->path);
+      const auto r = find_record(now_, e->path);
       const bool same = r && !r->gone && !r->kept && r->stamp.inode != 0 &&
                         r->id == from_git(e->id) && r->mode == static_cast<mode>(e->mode);
       if (same && truncated(r->stamp) == stamp_in(*e)) continue;
@@ -156,6 +144,18 @@ void clear_flags(git_index* index) {
 }
 
 }  // namespace
+
+void set_stat(git_index_entry& e, const struct stat& st) {
+  e.ctime = {static_cast<std::int32_t>(st.st_ctim.tv_sec),
+             static_cast<std::uint32_t>(st.st_ctim.tv_nsec)};
+  e.mtime = {static_cast<std::int32_t>(st.st_mtim.tv_sec),
+             static_cast<std::uint32_t>(st.st_mtim.tv_nsec)};
+  e.dev = static_cast<std::uint32_t>(st.st_dev);
+  e.ino = static_cast<std::uint32_t>(st.st_ino);
+  e.uid = st.st_uid;
+  e.gid = st.st_gid;
+  e.file_size = static_cast<std::uint32_t>(st.st_size);
+}
 
 result<void> write_index(const repository& repo, int root, int git_dir, const oid& head_tree,
                          const index_state& state, const directory& now, index_view old_index) {

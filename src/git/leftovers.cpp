@@ -20,8 +20,8 @@ class cleaner {
   }
 
   void files(const std::string& prefix, const directory& now) {
-    for (const record& r : now.records) {
-      const std::string path = prefix + std::string(now.name(r));
+    for (const record& r : now.records()) {
+      const std::string path = prefix + std::string(r.name);
       const directory* below = now.child(r);
       // A subtree that is still the wanted one has no file too many.
       const bool untouched = r.in_base && r.written == 0 && !r.id.is_zero();

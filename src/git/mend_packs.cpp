@@ -10,10 +10,11 @@
 #include <cstdio>
 #include <remora/core/text.hpp>
 #include <remora/git/packs.hpp>
+#include <unordered_map>
 
+#include "git/merge_packs.hpp"
 #include "git/multi_pack_index.hpp"
-#include "git/new_pack.hpp"
-#include "git/pack_format.hpp"
+#include "git/pack_delta.hpp"
 #include "git/repository_impl.hpp"
 #include "git/transfer.hpp"
 
@@ -23,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t piece_bytes = 256 << 10;
-constexpr std::size_t most_entry_head = 10;
 
 /// Calls `take` with the bytes [from, to) as they come until it says false; false as well where
 /// there are fewer.
@@ -55,48 +55,111 @@ result<bool> is_sound(int pack, std::uint64_t size, const oid& trailer) {
   return whole && sum.finish() == trailer;
 }
 
-struct found_entry {
-  packed_object what;
-  std::uint64_t packed = 0;
+/// A pack without an index, entry by entry from its start.
+class pack_walk {
+ public:
+  pack_walk(int pack, std::uint64_t end) : pack_(pack), end_(end) {}
+
+  bool at_end() const noexcept { return at_ >= end_; }
+
+  /// The next entry; nothing where it is damaged: where the one behind it begins is then not known.
+  result<std::optional<pack_entry>> next() {
+    pack_entry found{{}, at_, 0, 0};
+    REMORA_TRY(const auto start, head(at_));
+    if (!start) return std::optional<pack_entry>();
+    REMORA_TRY(const auto id, start->base ? hash_difference(at_) : hash_whole(at_, *start));
+    if (!id) return std::optional<pack_entry>();
+    found.id = *id;
+    found.packed = start->bytes + used_;
+    REMORA_TRY([[maybe_unused]] const bool read,
+               for_pieces(pack_, at_, at_ + found.packed, [&](std::string_view piece) {
+                 found.crc = static_cast<std::uint32_t>(::crc32_z(
+                     found.crc, reinterpret_cast<const Bytef*>(piece.data()), piece.size()));
+                 return true;
+               }));
+    places_.emplace(found.id, at_);
+    at_ += found.packed;
+    return std::optional(found);
+  }
+
+ private:
+  struct object {
+    git_object_t type{};
+    std::string bytes;
+  };
+
+  result<std::optional<entry_start>> head(std::uint64_t at) const {
+    std::array<char, most_entry_head> bytes{};
+    REMORA_TRY(const std::size_t got, read_at(pack_, bytes, at));
+    return read_entry_head({bytes.data(), got});
+  }
+
+  /// True: all that it says is there.
+  template <class Take>
+  result<bool> inflate(std::uint64_t at, const entry_start& start, Take take) {
+    inflater inflate(start.size);
+    std::string room(piece_bytes, '\0');
+    REMORA_TRY([[maybe_unused]] const bool all,
+               for_pieces(pack_, at + start.bytes, end_, [&](std::string_view piece) {
+                 inflate.add(piece);
+                 while (const std::size_t made = inflate.take(room)) take({room.data(), made});
+                 return inflate.wants_more();
+               }));
+    used_ = inflate.used();
+    return inflate.is_whole();
+  }
+
+  /// However large it is.
+  result<std::optional<oid>> hash_whole(std::uint64_t at, const entry_start& start) {
+    sha1 id = begin_object(start.type, start.size);
+    REMORA_TRY(const bool whole,
+               inflate(at, start, [&](std::string_view bytes) { id.add(bytes); }));
+    return whole ? std::optional(id.finish()) : std::nullopt;
+  }
+
+  result<std::optional<oid>> hash_difference(std::uint64_t at) {
+    REMORA_TRY(const auto made, read(at));
+    if (!made) return std::optional<oid>();
+    sha1 id = begin_object(made->type, made->bytes.size());
+    id.add(made->bytes);
+    return std::optional(id.finish());
+  }
+
+  /// An object, made of those before it that it needs.
+  result<std::optional<object>> read(std::uint64_t at) {
+    REMORA_TRY(const auto start, head(at));
+    if (!start) return std::optional<object>();
+    std::optional<object> base;
+    if (start->base) {
+      const auto place = places_.find(*start->base);
+      if (place == places_.end()) return std::optional<object>();
+      REMORA_TRY(base, read(place->second));
+      if (!base) return std::optional<object>();
+    }
+    object made{start->type, {}};
+    REMORA_TRY(const bool whole,
+               inflate(at, *start, [&](std::string_view bytes) { made.bytes += bytes; }));
+    if (!whole) return std::optional<object>();
+    if (!base) return std::optional(std::move(made));
+    auto bytes = apply_delta(base->bytes, made.bytes);
+    if (!bytes) return std::optional<object>();
+    return std::optional(object{base->type, std::move(*bytes)});
+  }
+
+  int pack_;
+  std::uint64_t end_;
+  std::uint64_t at_ = pack_head_bytes;
+  std::uint64_t used_ = 0;  // by what was inflated last
+  std::unordered_map<oid, std::uint64_t> places_;
 };
 
-/// The entry at `offset`; nothing where it is damaged.
-result<std::optional<found_entry>> entry_at(int pack, std::uint64_t offset, std::uint64_t end) {
-  std::array<char, most_entry_head> head{};
-  REMORA_TRY(const std::size_t got, read_at(pack, head, offset));
-  const auto start = read_entry_head({head.data(), got});
-  if (!start) return std::optional<found_entry>();
-  sha1 id;
-  id.add(fmt::format("{} {}", git_object_type2string(start->type), start->size));
-  id.add({"\0", 1});
-  inflater inflate(start->size);
-  std::string room(piece_bytes, '\0');
-  REMORA_TRY([[maybe_unused]] const bool all,
-             for_pieces(pack, offset + start->bytes, end, [&](std::string_view piece) {
-               inflate.add(piece);
-               while (const std::size_t made = inflate.take(room)) id.add({room.data(), made});
-               return inflate.wants_more();
-             }));
-  if (!inflate.is_whole()) return std::optional<found_entry>();
-  found_entry found{{id.finish(), offset, 0}, start->bytes + inflate.used()};
-  REMORA_TRY([[maybe_unused]] const bool read,
-             for_pieces(pack, offset, offset + found.packed, [&](std::string_view piece) {
-               found.what.crc = static_cast<std::uint32_t>(::crc32_z(
-                   found.what.crc, reinterpret_cast<const Bytef*>(piece.data()), piece.size()));
-               return true;
-             }));
-  return std::optional(found);
-}
-
-/// Entry by entry up to the first that is damaged: where the next one begins is then not known.
-/// True: all of them are in `into`.
+/// Up to the first entry that is damaged. True: all of them are in `into`.
 result<bool> copy_in_order(int pack, std::uint64_t size, new_pack& into) {
-  const std::uint64_t end = size - std::min(size, pack_trailer_bytes);
-  for (std::uint64_t at = pack_head_bytes; at < end;) {
-    REMORA_TRY(const auto entry, entry_at(pack, at, end));
+  pack_walk walk(pack, size - std::min(size, pack_trailer_bytes));
+  while (!walk.at_end()) {
+    REMORA_TRY(const auto entry, walk.next());
     if (!entry) return false;
-    REMORA_CHECK(into.copy(entry->what.id, pack, at, entry->packed, entry->what.crc));
-    at += entry->packed;
+    REMORA_CHECK(into.copy(entry->id, pack, entry->offset, entry->packed, entry->crc));
   }
   return size >= pack_head_bytes + pack_trailer_bytes;
 }
@@ -111,8 +174,7 @@ result<bool> copy_indexed(int pack, std::uint64_t size, const std::vector<packed
     const std::uint64_t end = i + 1 == objects.size() ? last : objects[i + 1].offset;
     const auto copied = end > o.offset ? into.copy(o.id, pack, o.offset, end - o.offset, o.crc)
                                        : fail(errc::corrupt, "the pack is cut");
-    if (!copied && !copied.error().is(errc::corrupt) && !copied.error().is(errc::vanished))
-      return copied.error();
+    if (!copied && !is_damage(copied.error())) return copied.error();
     all = all && copied.has_value();
   }
   return all;
@@ -164,7 +226,9 @@ result<std::string> mend_pack(const fs::path& common_dir, const std::string& ste
   REMORA_TRY(const bool all, indexed ? copy_indexed(pack.get(), size, indexed->objects, saved)
                                      : copy_in_order(pack.get(), size, saved));
   const std::size_t count = saved.size();
-  if (count > 0) REMORA_CHECK(saved.publish());
+  const auto times = read_pack_times(directory, stem);
+  const bool relied_on = times && times->is_relied_on();
+  if (count > 0) REMORA_CHECK(saved.publish(relied_on ? std::optional(times->now) : std::nullopt));
   const unique_fd alone = take_packs(directory);
   if (all) {
     remove_pack(directory, stem);

@@ -20,9 +20,34 @@ namespace {
 
 constexpr std::size_t most_pointer = 8192;
 constexpr const char* dot_git = ".git";
+constexpr std::string_view file_too_large =
+    "nested repository: a file of its git directory is too large";
 
 std::string git_dir_of(const std::string& path) {
   return path + "/.git";
+}
+
+/// Stores nothing, and says how much there was to store.
+class scale final : public content_sink {
+ public:
+  result<oid> blob(std::string_view bytes) override { return weighed(bytes.size()); }
+  result<oid> blob_from(int, std::uint64_t size) override { return weighed(size); }
+  result<oid> tree(std::vector<tree_entry>) override { return oid(); }
+  void trust(const oid&) override {}
+  bool is_durable(const oid&) const override { return true; }
+  void adopt(const oid&) override {}
+  std::uint64_t bytes_written() const override { return bytes_; }
+
+ private:
+  oid weighed(std::uint64_t size) {
+    bytes_ += size;
+    return {};
+  }
+  std::uint64_t bytes_ = 0;
+};
+
+bool has_too_large(const manifest& m) {
+  return std::ranges::any_of(m.left_out, [](const omission& o) { return o.reason == too_large; });
 }
 
 scan_rules opaque_rules(std::uint64_t max_file_bytes) {
@@ -39,12 +64,12 @@ scan_rules opaque_rules(std::uint64_t max_file_bytes) {
 class taker {
  public:
   taker(const repository& repo, content_sink& sink, const std::filesystem::path& git_dir,
-        std::uint64_t max_file_bytes, std::uint32_t number, const std::stop_token& stop,
-        manifest& m)
+        const scan_rules& rules, std::uint32_t number, const std::stop_token& stop, manifest& m)
       : repo_(repo),
         sink_(sink),
         git_dir_(git_dir),
-        how_(opaque_rules(max_file_bytes)),
+        rules_(rules),
+        how_(opaque_rules(rules.max_file_bytes)),
         number_(number),
         stop_(stop),
         m_(m) {}
@@ -100,6 +125,11 @@ class taker {
     constexpr int looks = 3;
     bool looked = known != nullptr, agreed = false;
     directory_ptr last = looked ? std::move(known) : scanner::base_root(oid());
+    scale weight;
+    REMORA_TRY(const scan_result weighed,
+               scanner(repo_, weight, no_index_, how_, number_, stop_).run(fd, {}, last));
+    if (has_too_large(weighed.manifest)) return left_out(path, file_too_large);
+    if (!rules_.has_room(weight.bytes_written(), sink_)) return left_out(path, beyond_snapshot);
     manifest of;
     for (int i = 0; i < looks && !agreed; ++i) {
       scanner walk(repo_, sink_, no_index_, how_, number_, stop_);
@@ -108,9 +138,7 @@ class taker {
       last = std::move(scanned.root);
       of = std::move(scanned.manifest);
     }
-    const auto too_large = [](const omission& o) { return o.reason == "too large"; };
-    if (std::ranges::any_of(of.left_out, too_large))
-      return left_out(path, "nested repository: a file of its git directory is too large");
+    if (has_too_large(of)) return left_out(path, file_too_large);
     if (!agreed) (void)left_out(path, torn);
     for (omission& o : of.left_out)
       m_.left_out.push_back({git_dir_of(path) + '/' + o.path, std::move(o.reason)});
@@ -126,9 +154,9 @@ class taker {
   result<oid> tree_beside(int fd, const directory& git_dir) {
     constexpr std::size_t most = 1 << 20;
     std::vector<tree_entry> entries;
-    for (const record& r : git_dir.records) {
-      if (r.gone || r.id.is_zero()) continue;
-      tree_entry e{std::string(git_dir.name(r)), r.id, r.mode};
+    for (const record& r : git_dir.records()) {
+      if (!r.is_held()) continue;
+      tree_entry e{std::string(r.name), r.id, r.mode};
       const bool configures = e.name == "config" || e.name == "config.worktree";
       if (const auto text = configures ? read_regular(fd, e.name, most) : std::string(); text) {
         const std::string beside = without_worktree(*text);
@@ -144,6 +172,7 @@ class taker {
   const repository& repo_;
   content_sink& sink_;
   const std::filesystem::path& git_dir_;
+  const scan_rules& rules_;  ///< of the worktree
   scan_rules how_;
   std::uint32_t number_;
   const std::stop_token& stop_;
@@ -156,7 +185,8 @@ std::optional<nested_repository> there(const repository& repo, int root, const s
                                        const std::stop_token& stop) {
   hash_sink sink;
   manifest m;
-  constexpr std::uint64_t any_size = std::numeric_limits<std::uint64_t>::max();
+  scan_rules any_size;
+  any_size.max_file_bytes = std::numeric_limits<std::uint64_t>::max();
   taker take(repo, sink, repo.common_dir(), any_size, 1, stop, m);
   const auto taken = take.take(root, path, nullptr);
   if (!taken || m.nested.size() != 1 || !m.left_out.empty()) return std::nullopt;
@@ -187,12 +217,12 @@ result<void> write_one(const repository& repo, int above, const nested_repositor
 }  // namespace
 
 result<void> take_nested(const repository& repo, content_sink& sink, int root,
-                         const std::filesystem::path& git_dir, std::uint64_t max_file_bytes,
+                         const std::filesystem::path& git_dir, const scan_rules& rules,
                          std::uint32_t number, const std::stop_token& stop, nested_cache& known,
                          manifest& m) {
   const std::vector<nested_repository> found = std::exchange(m.nested, {});
   nested_cache now;
-  taker take(repo, sink, git_dir, max_file_bytes, number, stop, m);
+  taker take(repo, sink, git_dir, rules, number, stop, m);
   for (const nested_repository& n : found) {
     const auto before = known.find(n.path);
     REMORA_TRY(directory_ptr taken,

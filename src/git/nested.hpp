@@ -17,10 +17,11 @@ using nested_cache = std::map<std::string, directory_ptr>;
 
 /// Takes those whose paths are in `m.nested` into `sink`; `m` then says what they are, and what was
 /// left out of them. One that changes during each of three looks is taken as it was last, and said
-/// to be so. `git_dir`: the worktree's, which has those of submodules. `known`: of the last
-/// snapshot, then of this one. Errors: as of a scan.
+/// to be so; one that does not fit is left out as a whole. `git_dir`, `rules`: of the walk over the
+/// worktree; the first has those of submodules. `known`: of the last snapshot, then of this one.
+/// Errors: as of a scan.
 result<void> take_nested(const repository& repo, content_sink& sink, int root,
-                         const std::filesystem::path& git_dir, std::uint64_t max_file_bytes,
+                         const std::filesystem::path& git_dir, const scan_rules& rules,
                          std::uint32_t number, const std::stop_token& stop, nested_cache& known,
                          manifest& m);
 

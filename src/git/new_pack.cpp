@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,17 +20,24 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t piece_bytes = 256 << 10;
-constexpr std::size_t most_entry_head = 10;
 constexpr std::string_view keep_text = "remora\n";
 
 error cannot(std::string_view verb, const fs::path& path) {
   return os_error(errno, fmt::format("cannot {} {}", verb, to_utf8(path.string())));
 }
 
-/// Never synced: that it is there is enough, and the directory's sync sees to that.
-result<void> make_keep(const fs::path& path) {
+result<void> set_time(int fd, const timespec& time) {
+  const timespec both[] = {time, time};
+  if (::futimens(fd, both) != 0) return os_error(errno, "cannot set the time of a pack");
+  return {};
+}
+
+/// Never synced: that it is there is enough, and the directory's sync sees to that. `first`: the
+/// pack's time; one that is lost in a power cut only makes it seem relied on.
+result<void> make_keep(const fs::path& path, const timespec& first) {
   REMORA_TRY(const unique_fd fd, open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0444));
-  return write_all(fd.get(), keep_text);
+  REMORA_CHECK(write_all(fd.get(), keep_text));
+  return set_time(fd.get(), first);
 }
 
 }  // namespace
@@ -48,15 +56,15 @@ struct new_pack::entry {
   }
 };
 
-new_pack::new_pack(held_file file, fs::path directory)
+new_pack::new_pack(held_file file, fs::path directory, int level)
     : file_(std::move(file)),
       directory_(std::move(directory)),
-      deflate_(std::make_unique<deflater>()),
+      deflate_(std::make_unique<deflater>(level)),
       end_(pack_head_bytes) {}
 
-result<new_pack> new_pack::begin(const fs::path& directory) {
+result<new_pack> new_pack::begin(const fs::path& directory, int level) {
   REMORA_TRY(held_file file, held_file::make(directory, ".tmp"));
-  return new_pack(std::move(file), directory);
+  return new_pack(std::move(file), directory, level);
 }
 
 const new_pack::object* new_pack::find(const oid& id) const {
@@ -70,16 +78,31 @@ void new_pack::keep(const oid& id, const entry& e) {
 }
 
 /// What there is of an entry that is not kept goes: the disk may be full. Best effort: the next
-/// entry is written over it, and `finish` cuts the file anyway.
+/// entry is written over it, and `finish` cuts the file anyway. By its descriptor: the file is
+/// read-only, and by its name only root could.
 void new_pack::cut() {
-  std::error_code ignored;
-  fs::resize_file(file_.path(), end_, ignored);
+  [[maybe_unused]] const int done = ::ftruncate(file_.fd(), static_cast<off_t>(end_));
 }
 
 result<void> new_pack::add(const oid& id, git_object_t type, std::string_view bytes) {
   if (objects_.contains(id)) return {};
   buffer_ = entry_head(type, bytes.size());
   entry e{file_.fd(), {.offset = end_, .size = bytes.size(), .type = type}};
+  return write(id, bytes, e);
+}
+
+result<void> new_pack::add_delta(const oid& id, const oid& base, std::string_view delta) {
+  if (objects_.contains(id)) return {};
+  buffer_ = entry_head(GIT_OBJECT_REF_DELTA, delta.size());
+  buffer_ += bytes_of(base);
+  const std::uint32_t depth = find(base)->depth + 1;
+  constexpr git_object_t type = GIT_OBJECT_REF_DELTA;
+  entry e{file_.fd(), {.offset = end_, .size = delta.size(), .depth = depth, .type = type}};
+  return write(id, delta, e);
+}
+
+/// Behind the entry's head, which is in the buffer.
+result<void> new_pack::write(const oid& id, std::string_view bytes, entry& e) {
   e.made.head = static_cast<std::uint32_t>(buffer_.size());
   deflate_->begin();
   deflate_->add(bytes, true, buffer_);
@@ -92,9 +115,7 @@ result<void> new_pack::add(const oid& id, git_object_t type, std::string_view by
 }
 
 result<oid> new_pack::write_file(entry& e, int from, std::uint64_t size) {
-  sha1 id;
-  id.add(fmt::format("blob {}", size));
-  id.add({"\0", 1});
+  sha1 id = begin_object(GIT_OBJECT_BLOB, size);
   buffer_ = entry_head(GIT_OBJECT_BLOB, size);
   e.made.head = static_cast<std::uint32_t>(buffer_.size());
   deflate_->begin();
@@ -135,7 +156,10 @@ result<void> new_pack::copy_entry(entry& e, int pack, std::uint64_t offset, std:
     if (got < want) return shrunk(offset + packed);
     if (e.made.packed == 0) {
       const auto start = read_entry_head({piece.data(), std::min(got, most_entry_head)});
-      if (!start) return fail(errc::corrupt, "an entry is no whole object");
+      const object* base = start && start->base ? find(*start->base) : nullptr;
+      if (!start || (start->base && !base))
+        return fail(errc::corrupt, "an entry is no object, or one that another is needed for");
+      if (base) e.made.depth = base->depth + 1;
       e.made.type = start->type;
       e.made.size = start->size;
       e.made.head = start->bytes;
@@ -214,23 +238,28 @@ result<held_file> new_pack::write_index(const oid& trailer) const {
 ///   3. The pack's name comes before the index's, by which git finds packs.
 ///   4. One sync of the directory makes all three names durable.
 /// The locks stay until the names are there: who sweeps sees that somebody lives.
-result<void> new_pack::publish() {
+result<new_pack::published> new_pack::publish(const std::optional<timespec>& relied_on) {
   auto trailer = finish();
   if (!trailer) return within(to_utf8(file_.path().string()), trailer.error());
   REMORA_TRY(held_file index, write_index(*trailer));
   const std::string stem = new_pack_stem();
+  struct stat pack{}, its_index{};
+  if (::fstat(file_.fd(), &pack) != 0 || ::fstat(index.fd(), &its_index) != 0)
+    return cannot("examine", file_.path());
   const auto steps = [&]() -> result<void> {
     if (!planted("pack-sync")) REMORA_CHECK(file_.sync());
     REMORA_CHECK(index.sync());
-    REMORA_CHECK(make_keep(pack_path(directory_, stem, ".keep")));
+    REMORA_CHECK(make_keep(pack_path(directory_, stem, ".keep"), pack.st_mtim));
+    if (relied_on) REMORA_CHECK(set_time(file_.fd(), *relied_on));
     REMORA_CHECK(file_.name(pack_path(directory_, stem, ".pack")));
     return index.name(pack_path(directory_, stem, ".idx"));
   };
   if (auto named = steps(); !named) {
     remove_pack(directory_, stem);
-    return named;
+    return named.error();
   }
-  return sync_directory(directory_);
+  REMORA_CHECK(sync_directory(directory_));
+  return published{stem, static_cast<std::uint64_t>(pack.st_size + its_index.st_size)};
 }
 
 }  // namespace remora::git

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <charconv>
 #include <remora/core/text.hpp>
 #include <remora/git/object_writer.hpp>
 
@@ -67,6 +69,15 @@ bool is_tree_name(std::string_view name) {
          !equals_ignoring_case(without_hfs_ignored(name), ".git");
 }
 
+void append_entry(std::string& tree, mode m, std::string_view name, const oid& id) {
+  std::array<char, 12> octal{};  // of 32 bits
+  const auto [end, failed] =
+      std::to_chars(octal.data(), octal.data() + octal.size(), static_cast<std::uint32_t>(m), 8);
+  tree.append(octal.data(), end).push_back(' ');
+  tree.append(name).push_back('\0');
+  tree.append(reinterpret_cast<const char*>(id.data()), 20);
+}
+
 result<std::string> format_tree(std::vector<tree_entry> entries) {
   std::sort(entries.begin(), entries.end(),
             [](const tree_entry& a, const tree_entry& b) { return sort_key(a) < sort_key(b); });
@@ -77,9 +88,7 @@ result<std::string> format_tree(std::vector<tree_entry> entries) {
       return fail(errc::usage,
                   fmt::format("git refuses the name '{}' in a tree", printable(entry.name)));
     names.push_back(entry.name);
-    bytes += fmt::format("{:o} {}", static_cast<std::uint32_t>(entry.mode), entry.name);
-    bytes += '\0';
-    bytes.append(reinterpret_cast<const char*>(entry.id.data()), 20);
+    append_entry(bytes, entry.mode, entry.name, entry.id);
   }
   // A file and a directory of one name need not be neighbours in git's order.
   std::sort(names.begin(), names.end());

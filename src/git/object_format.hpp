@@ -6,6 +6,8 @@
 
 namespace remora::git {
 
+/// To a tree's bytes; entries come in the order of their names, a directory's ended by `/`.
+void append_entry(std::string& tree, mode m, std::string_view name, const oid& id);
 /// Errors: errc::usage (a name that git refuses, or one twice).
 result<std::string> format_tree(std::vector<tree_entry> entries);
 std::string format_commit(const oid& tree, std::span<const oid> parents, const signature& who,

@@ -45,6 +45,7 @@ struct object_writer::impl {
   id_set adopted;   ///< since the last barrier
   id_set doubtful;  ///< a sync of them failed: what is in the page cache may be nowhere else (F4)
   std::uint64_t bytes = 0;
+  std::uint64_t packed_bytes = 0;
 };
 
 /// Whether it is to be written. What the database has from somebody else is written all the same:
@@ -134,9 +135,10 @@ result<void> object_writer::impl::make_durable() {
       REMORA_TRY(const bool copied, copy(id));
       if (!copied) large.push_back(id);
     }
-  REMORA_TRY(const bool names_synced, pending.settle());
+  REMORA_TRY(const std::uint64_t packed, pending.settle());
+  packed_bytes += packed;
   // What was in a pack of ours already was synced before that had its name: now the name is.
-  if (others.size() < named.size() && !names_synced) REMORA_CHECK(files.sync_names());
+  if (others.size() < named.size() && packed == 0) REMORA_CHECK(files.sync_names());
   return files.sync(large);
 }
 
@@ -209,8 +211,16 @@ result<void> object_writer::barrier() {
   return made;
 }
 
+void object_writer::forget_durable() {
+  impl_->durable.clear();
+}
+
 std::uint64_t object_writer::bytes_written() const noexcept {
   return impl_->bytes;
+}
+
+std::uint64_t object_writer::bytes_packed() const noexcept {
+  return impl_->packed_bytes;
 }
 
 result<void> sync_object_database(const repository& repo) {

@@ -130,6 +130,21 @@ fs::path pack_path(const fs::path& directory, std::string_view stem, std::string
   return directory / fmt::format("{}{}", stem, ending);
 }
 
+bool is_same(const timespec& a, const timespec& b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool pack_times::is_relied_on() const {
+  return !is_same(now, first);
+}
+
+std::optional<pack_times> read_pack_times(const fs::path& directory, std::string_view stem) {
+  struct stat pack{}, keep{};
+  if (::lstat(pack_path(directory, stem, ".pack").c_str(), &pack) != 0) return std::nullopt;
+  if (::lstat(pack_path(directory, stem, ".keep").c_str(), &keep) != 0) return std::nullopt;
+  return pack_times{pack.st_mtim, keep.st_mtim};
+}
+
 unique_fd keep_packs(const fs::path& directory) {
   return lock_names(directory, LOCK_SH);
 }
@@ -138,9 +153,15 @@ unique_fd take_packs(const fs::path& directory) {
   return lock_names(directory, LOCK_EX);
 }
 
-void remove_pack(const fs::path& directory, std::string_view stem) {
+std::optional<timespec> remove_pack(const fs::path& directory, std::string_view stem) {
+  const auto pack = open_file(pack_path(directory, stem, ".pack"), O_RDONLY | O_NOFOLLOW);
+  auto times = read_pack_times(directory, stem);
   for (const char* ending : {".idx", ".pack", ".keep"})
     ::unlink(pack_path(directory, stem, ending).c_str());
+  struct stat st{};  // as its name is gone, nobody can set its time any more
+  if (!times || !pack || ::fstat(pack->get(), &st) != 0) return std::nullopt;
+  times->now = st.st_mtim;
+  return times->is_relied_on() ? std::optional(times->now) : std::nullopt;
 }
 
 }  // namespace remora::git

@@ -10,7 +10,10 @@
 // `….keep` beside it, while checkpoints are alive: the user's `git gc` leaves the pack alone.
 #pragma once
 
+#include <time.h>
+
 #include <filesystem>
+#include <optional>
 #include <remora/core/posix.hpp>
 #include <string>
 #include <string_view>
@@ -68,6 +71,19 @@ std::vector<our_files> list_our_packs(const std::filesystem::path& directory);
 std::filesystem::path pack_path(const std::filesystem::path& directory, std::string_view stem,
                                 std::string_view ending);
 
+/// Of a pack. A git that is about to write an object and finds it in a pack does without, and gives
+/// the pack that time (`freshen_packed_object` of its object-file.c). Its first time is its
+/// `.keep`'s.
+struct pack_times {
+  timespec now{};
+  timespec first{};
+  bool is_relied_on() const;  ///< by somebody, at `now`
+};
+/// Nothing: it is not there, or has no `.keep`.
+std::optional<pack_times> read_pack_times(const std::filesystem::path& directory,
+                                          std::string_view stem);
+bool is_same(const timespec& a, const timespec& b);
+
 /// Until it is closed every pack of ours that a listing shows can be opened. Waits for whoever is
 /// taking some away, which is a few calls. Where directories cannot be locked, nobody is kept out.
 unique_fd keep_packs(const std::filesystem::path& directory);
@@ -76,7 +92,7 @@ unique_fd take_packs(const std::filesystem::path& directory);
 
 /// Removes what is there of one of our packs. Index first: from then on nobody looks into the pack.
 /// `.keep` last: who sweeps knows by it whose the rest is. No sync: what comes back after a power
-/// cut is there twice, no more.
-void remove_pack(const std::filesystem::path& directory, std::string_view stem);
+/// cut is there twice, no more. Gives when somebody last relied on it.
+std::optional<timespec> remove_pack(const std::filesystem::path& directory, std::string_view stem);
 
 }  // namespace remora::git

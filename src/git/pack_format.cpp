@@ -7,6 +7,7 @@
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
 #include <span>
+#include <stdexcept>
 
 #include "git/transfer.hpp"
 
@@ -20,24 +21,14 @@ constexpr std::size_t index_trailer_bytes = 20 + 20;
 constexpr std::uint32_t is_large =
     0x80000000u;  // the rest is a place in the table of large offsets
 
-/// Boost's digest is five words up to 1.85 and twenty bytes from then on.
-template <class Word, std::size_t Count>
-oid from_digest(const Word (&digest)[Count]) {
-  std::array<unsigned char, 20> bytes{};
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const std::size_t below = sizeof(Word) - 1 - i % sizeof(Word);
-    bytes[i] = static_cast<unsigned char>(digest[i / sizeof(Word)] >> (8 * below));
-  }
-  return oid(bytes.data());
+/// There is nothing of ours without it, as without memory.
+void check(int done) {
+  if (done != 1) throw std::runtime_error("libcrypto cannot compute SHA-1 here");
 }
 
 template <class Number>
 void put(std::string& to, Number n) {
   for (std::size_t i = sizeof n; i-- > 0;) to += static_cast<char>(n >> (8 * i));
-}
-
-std::string_view bytes_of(const oid& id) {
-  return {reinterpret_cast<const char*>(id.data()), 20};
 }
 
 oid oid_at(std::string_view bytes, std::size_t at) {
@@ -64,10 +55,29 @@ std::optional<std::size_t> count_of(std::string_view file) {
 
 }  // namespace
 
+std::string_view bytes_of(const oid& id) {
+  return {reinterpret_cast<const char*>(id.data()), 20};
+}
+
+sha1::sha1() : context_(::EVP_MD_CTX_new()) {
+  check(context_ && ::EVP_DigestInit_ex(context_.get(), ::EVP_sha1(), nullptr));
+}
+
+void sha1::add(std::string_view bytes) {
+  check(::EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
+}
+
 oid sha1::finish() {
-  boost::uuids::detail::sha1::digest_type digest;
-  hash_.get_digest(digest);
-  return from_digest(digest);
+  std::array<unsigned char, 20> digest{};
+  check(::EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr));
+  return oid(digest.data());
+}
+
+sha1 begin_object(git_object_t type, std::uint64_t size) {
+  sha1 id;
+  id.add(fmt::format("{} {}", git_object_type2string(type), size));
+  id.add({"\0", 1});
+  return id;
 }
 
 std::string pack_head(std::uint32_t objects) {
@@ -104,8 +114,12 @@ std::optional<entry_start> read_entry_head(std::string_view bytes) {
       if (shift > 60) return std::nullopt;
       continue;
     }
+    if (start.type == GIT_OBJECT_REF_DELTA && bytes.size() >= start.bytes + 20) {
+      start.base = oid_at(bytes, start.bytes);
+      start.bytes += 20;
+    }
     const bool whole = start.type >= GIT_OBJECT_COMMIT && start.type <= GIT_OBJECT_TAG;
-    return whole ? std::optional(start) : std::nullopt;
+    return whole || start.base ? std::optional(start) : std::nullopt;
   }
   return std::nullopt;
 }

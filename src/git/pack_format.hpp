@@ -2,10 +2,11 @@
 #pragma once
 
 #include <git2.h>
+#include <openssl/evp.h>
 
-#include <boost/uuid/detail/sha1.hpp>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <remora/git/oid.hpp>
 #include <string>
@@ -14,15 +15,23 @@
 
 namespace remora::git {
 
-/// SHA-1 of bytes as they come; libgit2 hashes whole objects only.
+/// SHA-1 of bytes as they come, by the processor's own instructions where it has them; libgit2
+/// hashes whole objects only.
 class sha1 {
  public:
-  void add(std::string_view bytes) { hash_.process_bytes(bytes.data(), bytes.size()); }
+  sha1();
+  void add(std::string_view bytes);
   oid finish();
 
  private:
-  boost::uuids::detail::sha1 hash_;
+  struct freed {
+    void operator()(EVP_MD_CTX* context) const { ::EVP_MD_CTX_free(context); }
+  };
+  std::unique_ptr<EVP_MD_CTX, freed> context_;
 };
+
+/// To which an object's bytes are added: then it is the object's id.
+sha1 begin_object(git_object_t type, std::uint64_t size);
 
 /// Numbers are big-endian in all of git's binary files.
 template <class Number>
@@ -32,6 +41,8 @@ Number read_number(std::string_view bytes, std::size_t at) {
     n = static_cast<Number>(n << 8 | static_cast<unsigned char>(bytes[at + i]));
   return n;
 }
+
+std::string_view bytes_of(const oid& id);
 
 constexpr std::uint64_t pack_head_bytes = 12;
 constexpr std::uint64_t pack_trailer_bytes = 20;
@@ -43,11 +54,15 @@ std::string entry_head(git_object_t type, std::uint64_t size);
 
 struct entry_start {
   git_object_t type{};
-  std::uint64_t size = 0;  ///< inflated
+  std::uint64_t size = 0;  ///< of what is deflated: the object, or its difference to the base
   std::uint32_t bytes = 0;
+  std::optional<oid> base;  ///< of `GIT_OBJECT_REF_DELTA`
 };
 
-/// Of the first bytes of an entry, 10 or all. Nothing for a delta: we write none.
+constexpr std::size_t most_entry_head = 10 + 20;  ///< type and size, and a base
+
+/// Of the first bytes of an entry, `most_entry_head` or all. Nothing for a difference to a place in
+/// the pack: we write none.
 std::optional<entry_start> read_entry_head(std::string_view bytes);
 
 struct packed_object {

@@ -31,15 +31,15 @@ result<oid> pending_objects::write_file(int fd, std::uint64_t size,
   return pack_->add_file(fd, size, wanted);
 }
 
-result<bool> pending_objects::settle() {
+result<std::uint64_t> pending_objects::settle() {
   if (!pack_ || pack_->size() == 0) {
     drop();
-    return false;
+    return 0;
   }
   auto published = pack_->publish();
   drop();
   if (!published) return published.error();
-  return true;
+  return published->bytes;
 }
 
 }  // namespace remora::git

@@ -28,10 +28,11 @@ class pending_objects {
   /// As `new_pack::add_file`.
   result<oid> write_file(int fd, std::uint64_t size, const std::function<bool(const oid&)>& wanted);
 
-  /// Makes all that waits durable and visible to everybody. True: something did, so the names in
-  /// `objects/pack` are durable. Errors: errno; then nothing waits any more: a sync that failed is
-  /// not to be believed the second time, so it is all to be written anew (F4).
-  result<bool> settle();
+  /// Makes all that waits durable and visible to everybody. The bytes that it takes on the disk; 0:
+  /// nothing waited, else the names in `objects/pack` are durable. Errors: errno; then nothing
+  /// waits any more: a sync that failed is not to be believed the second time, so it is all to be
+  /// written anew (F4).
+  result<std::uint64_t> settle();
   void drop();
 
  private:

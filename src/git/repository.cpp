@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 #include <git2/sys/repository.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <remora/core/text.hpp>
 #include <remora/git/command.hpp>
+
+#include "git/pack_files.hpp"
 
 namespace remora::git {
 namespace {
@@ -76,6 +80,11 @@ result<std::vector<std::string>> dirty_by_git(const std::filesystem::path& work_
   return paths;
 }
 
+timespec time_of_removal(const std::filesystem::path& common_dir) {
+  struct stat st{};
+  return ::stat(removal_mark(common_dir).c_str(), &st) == 0 ? st.st_mtim : timespec{};
+}
+
 }  // namespace
 
 result<repository_impl> open_repository(const std::filesystem::path& path, unsigned flags) {
@@ -92,6 +101,7 @@ result<repository_impl> open_repository(const std::filesystem::path& path, unsig
   impl.odb.reset(odb);
   REMORA_CHECK(read_unpublished(odb, impl.pending));
   impl.common_dir = directory(git_repository_commondir(raw));
+  impl.removed = time_of_removal(impl.common_dir);
   impl.git_dir = directory(git_repository_path(raw));
   if (const char* dir = git_repository_workdir(raw)) impl.work_dir = directory(dir);
   return impl;
@@ -104,9 +114,27 @@ result<void> open_objects_again(repository_impl& repo) {
     return git_failure(code, "cannot open the object database again");
   odb_handle odb(raw);
   REMORA_CHECK(read_unpublished(raw, repo.pending));
+  git_repository__cleanup(repo.repo.get());  // nothing else empties its cache
   if (const int code = git_repository_set_odb(repo.repo.get(), raw); code != 0)
     return git_failure(code, "cannot change the object database");
   repo.odb = std::move(odb);
+  return {};
+}
+
+std::filesystem::path removal_mark(const std::filesystem::path& common_dir) {
+  return common_dir / "remora" / "removed";
+}
+
+result<void> let_go_of_gone_packs(repository_impl& repo) {
+  std::vector<std::string> now;
+  for (our_files& files : list_our_packs(repo.common_dir / "objects" / "pack"))
+    if (files.pack && files.index) now.push_back(std::move(files.stem));
+  const timespec removed = time_of_removal(repo.common_dir);
+  // Of what was removed libgit2 may have found a pack that we have never listed.
+  const bool gone = !std::ranges::includes(now, repo.our_packs) || !is_same(removed, repo.removed);
+  if (gone) REMORA_CHECK(open_objects_again(repo));
+  repo.removed = removed;
+  repo.our_packs = std::move(now);
   return {};
 }
 
@@ -138,6 +166,12 @@ const std::filesystem::path& repository::git_dir() const noexcept {
 }
 const std::optional<std::filesystem::path>& repository::work_dir() const noexcept {
   return impl_->work_dir;
+}
+void repository::trust_only(std::map<std::string, std::string> programs) {
+  impl_->trusted = std::move(programs);
+}
+const std::optional<std::map<std::string, std::string>>& repository::trusted() const noexcept {
+  return impl_->trusted;
 }
 git_repository* repository::raw() const noexcept {
   return impl_->repo.get();

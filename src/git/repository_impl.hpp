@@ -16,7 +16,9 @@ struct repository_impl {
   std::optional<std::filesystem::path> work_dir;
   std::shared_ptr<unpublished> pending = std::make_shared<unpublished>();
   std::vector<std::string> our_packs;  ///< that were there when they were last looked at, sorted
-  std::function<result<void>()> may_change_refs;  ///< nothing: always
+  timespec removed{};                  ///< when objects were last removed that had no other copy
+  std::function<result<void>()> may_change_refs;              ///< nothing: always
+  std::optional<std::map<std::string, std::string>> trusted;  ///< programs
 };
 
 struct repository::impl : repository_impl {
@@ -26,8 +28,13 @@ struct repository::impl : repository_impl {
 /// `flags`: of `git_repository_open_ext`. Errors: errc::repository, with what to do.
 result<repository_impl> open_repository(const std::filesystem::path& path, unsigned flags);
 
-/// Lets go of packs that are no longer there: libgit2 keeps each that it ever found, mapped or
-/// open.
+/// Lets go of all packs and of all objects that were read: libgit2 keeps each pack that it ever
+/// found, mapped or open, and says of an object that it has read once that it is there.
 result<void> open_objects_again(repository_impl& repo);
+/// The same, if a pack of ours is gone since it was last asked, or something was removed.
+result<void> let_go_of_gone_packs(repository_impl& repo);
+
+/// Whose time says when `remove_unreachable` last removed something.
+std::filesystem::path removal_mark(const std::filesystem::path& common_dir);
 
 }  // namespace remora::git

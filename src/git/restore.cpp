@@ -7,6 +7,7 @@
 
 #include <limits>
 #include <remora/core/text.hpp>
+#include <utility>
 
 #include "git/gitdir_state.hpp"
 #include "git/nested.hpp"
@@ -146,6 +147,28 @@ result<void> restore_submodules(const repository& repo, int root,
   return {};
 }
 
+/// With an entry for each file of a directory that `state` has as a whole.
+result<index_state> spelled_out(const repository& repo, index_state state) {
+  std::vector<index_entry> whole;
+  const auto sort_out = [&](index_entry e) {
+    (e.mode == mode::directory ? whole : state.entries).push_back(std::move(e));
+  };
+  for (index_entry& e : std::exchange(state.entries, {})) sort_out(std::move(e));
+  while (!whole.empty()) {
+    const index_entry above = std::move(whole.back());
+    whole.pop_back();
+    REMORA_TRY(const std::vector<tree_entry> entries, repo.read_tree(above.id));
+    for (const tree_entry& e : entries) {
+      index_entry one = above;
+      one.path += '/' + e.name;
+      one.mode = e.mode;
+      one.id = e.id;
+      sort_out(std::move(one));
+    }
+  }
+  return state;
+}
+
 result<oid> tree_of(const repository& repo, const oid& commit) {
   if (commit.is_zero()) return oid();
   REMORA_TRY(const commit_info info, repo.read_commit(commit));
@@ -168,7 +191,9 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
   const shared_rules shared = shared_rules::read(repo);
   REMORA_TRY(index_view index, index_view::read(git_dir.get()));
   write_request request{what.tree, &what.manifest, nullptr, {}, what.head.commit};
-  for (const index_entry& e : what.index.entries)
+  REMORA_TRY(const oid head_tree, tree_of(repo, what.head.commit));
+  REMORA_TRY(const index_state staged, spelled_out(repo, what.index));
+  for (const index_entry& e : staged.entries)
     if (e.skip_worktree && e.stage == 0) request.skipped.emplace(e.path, e.id);
   restore_report report;
   REMORA_TRY(const directory_ptr files,
@@ -179,9 +204,8 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
   REMORA_CHECK(restore_nested(repo, root.get(), what.manifest, stop, report));
 
   REMORA_CHECK(restore_head(repo, git_dir.get(), full_branch(branch), what.head, report));
-  REMORA_TRY(const oid head_tree, tree_of(repo, what.head.commit));
-  REMORA_CHECK(write_index(repo, root.get(), git_dir.get(), head_tree, what.index, *files,
-                           std::move(index)));
+  REMORA_CHECK(
+      write_index(repo, root.get(), git_dir.get(), head_tree, staged, *files, std::move(index)));
   REMORA_CHECK(restore_operation(git_dir.get(), what, report));
   return report;
 }

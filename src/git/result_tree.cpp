@@ -69,33 +69,47 @@ class selection {
       if (!omitted_.covers(change.path)) chosen[change.path] = std::nullopt;
       return {};
     }
-    if (!change.from && is_file(*change.to)) {
-      REMORA_TRY(const bool travels, may_travel(change.path, *change.to));
-      if (!travels) return {};
+    const bool is_new = !change.from && is_file(*change.to);
+    if (is_new && is_secret(change.path)) {
+      left_out.push_back({change.path, "secret name"});
+      return {};
     }
-    REMORA_TRY(chosen[change.path], stored(change));
+    bool large = false;
+    if (is_new) {
+      REMORA_TRY(large, is_large(*change.to));
+    }
+    if (large) {  // then a pointer travels, or nothing
+      REMORA_TRY(const bool has_pointer, filter_.is_lfs(change.path));
+      if (!has_pointer) return leave_out(change.path);
+    }
+    REMORA_TRY(tree_entry entry, stored(change));
+    if (large) {
+      REMORA_TRY(const bool still, is_large(entry));
+      if (still) return leave_out(change.path);
+    }
+    chosen[change.path] = std::move(entry);
     return {};
   }
+
+  /// What git-lfs has stored is durable.
+  result<void> sync() const { return filter_.sync(); }
 
   edits chosen;
   std::vector<omission> left_out;
 
  private:
-  result<bool> may_travel(const std::string& path, const tree_entry& entry) {
-    if (is_secret(path)) {
-      left_out.push_back({path, "secret name"});
-      return false;
-    }
+  result<void> leave_out(const std::string& path) {
+    left_out.push_back({path, "larger than result.max_file"});
+    return {};
+  }
+
+  result<bool> is_large(const tree_entry& entry) const {
     REMORA_TRY(const std::uint64_t size, blob_size(repo_, entry.id));
-    if (size > rules_.max_file_bytes) {
-      left_out.push_back({path, "larger than result.max_file"});
-      return false;
-    }
-    return true;
+    return size > rules_.max_file_bytes;
   }
 
   /// The entry as `git add` would have stored it.
-  result<std::optional<tree_entry>> stored(const tree_change& change) {
+  result<tree_entry> stored(const tree_change& change) {
     tree_entry entry = *change.to;
     if (is_file(entry) && !converted_.contains(change.path) &&
         !(change.from && change.from->id == entry.id)) {
@@ -107,7 +121,7 @@ class selection {
       }
     }
     if (entry.mode != mode::commit) objects_.adopt(entry.id);
-    return std::optional(std::move(entry));
+    return entry;
   }
 
   const repository& repo_;
@@ -180,6 +194,7 @@ result<result_tree> make_result_tree(const repository& repo, object_writer& obje
   REMORA_TRY(clean_filter filter, clean_filter::make(repo, files));
   selection chosen(repo, objects, std::move(filter), m, rules);
   for (const tree_change& change : changes) REMORA_CHECK(chosen.decide(change));
+  REMORA_CHECK(chosen.sync());
   const edit_range all(chosen.chosen.begin(), chosen.chosen.end());
   REMORA_TRY(oid tree, rebuild(repo, objects, head_tree, "", all));
   if (tree.is_zero()) {

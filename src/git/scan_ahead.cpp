@@ -14,25 +14,36 @@ namespace {
 constexpr std::size_t few = 64;
 constexpr unsigned most_threads = 3;
 
-/// All below `d` that were read, in the order of a walk.
 void collect(const directory& d, const std::string& prefix, std::vector<std::string>& into) {
-  for (const record& r : d.records) {
+  for (const record& r : d.records()) {
     const directory* below = r.gone || r.mode != mode::directory ? nullptr : d.child(r);
     if (!below || below->unread) continue;
-    into.push_back(prefix + std::string(d.name(r)));
+    into.push_back(prefix + std::string(r.name));
     collect(*below, into.back() + '/', into);
   }
 }
 
 }  // namespace
 
-scan_ahead::scan_ahead(int root, const directory& known, tree_watch* watch)
+std::vector<std::string> directories_in(const directory& known) {
+  std::vector<std::string> found;
+  collect(known, "", found);
+  return found;
+}
+
+std::vector<std::string> directories_in(const index_view& index) {
+  std::vector<std::string> found;
+  if (!index.file()) return found;
+  for (const std::string_view directory : index.file()->directories())
+    found.emplace_back(directory.substr(0, directory.size() - 1));
+  return found;
+}
+
+scan_ahead::scan_ahead(int root, std::vector<std::string> paths, tree_watch* watch)
     : root_(root), watch_(watch) {
   const unsigned others =
       std::min(std::max(std::thread::hardware_concurrency(), 1u) - 1, most_threads);
-  std::vector<std::string> paths;
-  if (others > 0) collect(known, "", paths);
-  if (paths.size() < few) return;
+  if (others == 0 || paths.size() < few) return;
   places_.reserve(paths.size());
   by_prefix_.reserve(paths.size());
   for (std::string& path : paths) {

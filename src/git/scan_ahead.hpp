@@ -13,11 +13,16 @@
 #include <vector>
 
 #include "git/careful.hpp"
-#include "git/stat_cache.hpp"
+#include "git/index_view.hpp"
 
 namespace remora::git {
 
 class tree_watch;
+
+/// All below `known` that were read.
+std::vector<std::string> directories_in(const directory& known);
+/// All that hold what the index tracks.
+std::vector<std::string> directories_in(const index_view& index);
 
 class scan_ahead {
  public:
@@ -28,10 +33,10 @@ class scan_ahead {
     std::vector<struct stat> stats;  ///< of the names; no mode: of a directory, or it failed
   };
 
-  /// Goes through the directories in `known`, below `root`, from the last one on, so that it and a
-  /// walk meet. `watch` (or null) is asked to watch each before it is listed. Nothing starts where
-  /// there are few, or one processor.
-  scan_ahead(int root, const directory& known, tree_watch* watch);
+  /// Goes through `directories` (below `root`, in the order of a walk) from the last one on, so
+  /// that it and the walk meet. `watch` (or null) is asked to watch each before it is listed.
+  /// Nothing starts where there are few, or one processor.
+  scan_ahead(int root, std::vector<std::string> directories, tree_watch* watch);
   scan_ahead(const scan_ahead&) = delete;
   scan_ahead& operator=(const scan_ahead&) = delete;
   ~scan_ahead();  ///< waits for the directory that each is at

@@ -27,10 +27,6 @@ void carry(const std::vector<Item>& from, std::vector<Item>& to, const std::stri
     if (!not_below.contains(component(path(*at), prefix))) to.push_back(*at);
 }
 
-directory_ptr known_child(const directory& of, const record& r) {
-  return r.child == record::no_child ? nullptr : of.children[r.child];
-}
-
 const std::string& path_of(const omission& o) {
   return o.path;
 }
@@ -72,18 +68,17 @@ result<directory_ptr> scanner::scan_changed(place& here, const directory_ptr& be
   auto name = looked_at.begin();
 
   auto now = std::make_shared<directory>();
-  now->names.reserve(before->names.size());
-  now->records.reserve(before->records.size() + looked_at.size());
-  here.attributes = here.attributes || before->find(".gitattributes");
-  for (std::size_t j = 0; j < before->records.size() || name != looked_at.end();) {
-    const record* old = j < before->records.size() ? &before->records[j] : nullptr;
-    const int order = !old ? -1 : name == looked_at.end() ? 1 : name->compare(before->name(*old));
+  now->reserve(before->size() + looked_at.size());
+  here.attributes = here.attributes || before->find(".gitattributes").has_value();
+  for (std::size_t j = 0; j < before->size() || name != looked_at.end();) {
+    const auto old = j < before->size() ? std::optional(before->at(j)) : std::nullopt;
+    const int order = !old ? -1 : name == looked_at.end() ? 1 : name->compare(old->name);
     path.resize(prefix);
-    path.append(order <= 0 ? std::string_view(*name) : before->name(*old));
+    path.append(order <= 0 ? std::string_view(*name) : old->name);
     found at{path,
              std::string_view(path).substr(prefix),
              static_cast<unsigned char>(DT_UNKNOWN),
-             order >= 0 ? old : nullptr,
+             order >= 0 ? old : std::nullopt,
              before.get(),
              *now};
     at.changed = order <= 0;
@@ -95,7 +90,7 @@ result<directory_ptr> scanner::scan_changed(place& here, const directory_ptr& be
       looked_at.emplace(at.name);
       REMORA_CHECK(visit_changed(here, at));
     } else {
-      now->add(at.name, *old, known_child(*before, *old));
+      now->add(at.name, *old, before->share_child(*old));
     }
   }
   carry_over(here, looked_at);

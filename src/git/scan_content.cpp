@@ -10,6 +10,8 @@
 #include <remora/core/text.hpp>
 #include <remora/git/left_out.hpp>
 
+#include "git/handles.hpp"
+#include "git/lfs.hpp"
 #include "git/scanner.hpp"
 
 namespace remora::git {
@@ -54,14 +56,21 @@ result<void> read_start(int fd, std::size_t size, std::string& into) {
   return {};
 }
 
-/// A filter program other than git-lfs, whose pointer has its file's size only if somebody made it
-/// so. No pattern: libgit2 1.5.1 leaks 20 KB for each key that one does not match.
+/// A filter program other than git-lfs, whose pointers are known by what they are. No pattern:
+/// libgit2 1.5.1 leaks 20 KB for each key that one does not match.
 int is_filter_program(const git_config_entry* e, void* found) {
   const std::string_view name = e->name;
   const bool program = name.ends_with(".smudge") || name.ends_with(".process");
   if (program && name.starts_with("filter.") && !name.starts_with("filter.lfs."))
     *static_cast<bool*>(found) = true;
   return 0;
+}
+
+/// Then an equal size does not tell which of the two is on disk.
+bool is_lfs_pointer(const repository& repo, const oid& id, std::uint64_t size) {
+  if (lfs::pointer_size(size) != size) return false;
+  const auto bytes = repo.read_blob(id);
+  return !bytes || lfs::is_pointer(*bytes);
 }
 
 bool readable(const std::filesystem::path& path) {
@@ -122,6 +131,7 @@ std::optional<record> scanner::still_valid(const place& here, const found& at,
       const auto size = object_size(repo_, old.id);
       if (!size || rules_.convert.programs) return std::nullopt;
       r.converted = *size != static_cast<std::uint64_t>(live.size);
+      if (!r.converted && is_lfs_pointer(repo_, old.id, *size)) return std::nullopt;
     }
     r.from_index = false;
     r.stamp = live;
@@ -181,8 +191,10 @@ result<bool> scanner::capture(int fd, found& at) {
     struct stat st{};
     if (::fstat(fd, &st) != 0) return os_error(errno, to_utf8(at.path));
     if (!S_ISREG(st.st_mode)) return false;
-    if (static_cast<std::uint64_t>(st.st_size) > rules_.max_file_bytes) {
-      leave_out_kept(at, "too large");
+    const auto size = static_cast<std::uint64_t>(st.st_size);
+    const bool fits_alone = size <= rules_.max_file_bytes;
+    if (!fits_alone || !rules_.has_room(size, sink_)) {
+      leave_out_kept(at, fits_alone ? beyond_snapshot : too_large);
       return true;
     }
     auto id = read_once(fd, st, i == tries);

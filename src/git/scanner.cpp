@@ -66,19 +66,22 @@ result<scan_result> scanner::run(int root, const std::filesystem::path& git_dir,
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   started_ns_ = nanoseconds(now);
 
+  const bool first = before->size() == 1 && before->name(0).empty();
+  const bool complete = !rules_.changed || rules_.changed->has_new_rules("");
+  if (complete)
+    ahead_ = std::make_unique<scan_ahead>(
+        root, first ? directories_in(index_) : directories_in(*before), rules_.watch);
   directory_ptr known = before;
-  if (known->records.size() == 1 && known->records[0].name_size == 0) {
-    const oid tree = known->records[0].id;
+  if (first) {
+    const oid tree = before->at(0).id;
     known = std::make_shared<directory>();
     if (!tree.is_zero()) {
       REMORA_TRY(known, load_base(tree, ""));
     }
   }
-  const bool complete = !rules_.changed || rules_.changed->has_new_rules("");
   place top{level(nullptr, *rules_.ignore, root, ""), 0, false, rules_.convert.everywhere,
             complete};
   if (complete) {
-    ahead_ = std::make_unique<scan_ahead>(root, *known, rules_.watch);
     REMORA_TRY(const scan_ahead::listing seen, list(root, "", st));
     REMORA_TRY(out_.root, scan(top, seen, known));
   } else {
@@ -109,22 +112,22 @@ result<directory_ptr> scanner::scan(place& here, const scan_ahead::listing& seen
   const name_list& names = seen.names;
   if (stop_.stop_requested()) return fail(errc::stopped, "the snapshot was stopped");
   auto now = std::make_shared<directory>();
-  const std::size_t known = before ? before->records.size() : 0;
-  now->records.reserve(std::max(names.size(), known));
+  const std::size_t known = before ? before->size() : 0;
+  now->reserve(std::max(names.size(), known));
   here.attributes = here.attributes || has_name(names, ".gitattributes") ||
                     (before && before->find(".gitattributes"));
 
   std::string path = here.rules.prefix();
   const std::size_t prefix = path.size();
   for (std::size_t i = 0, j = 0; i < names.size() || j < known;) {
-    const record* old = j < known ? &before->records[j] : nullptr;
-    const int order = !old ? -1 : i == names.size() ? 1 : names.name(i).compare(before->name(*old));
-    const std::string_view name = order <= 0 ? names.name(i) : before->name(*old);
+    const auto old = j < known ? std::optional(before->at(j)) : std::nullopt;
+    const int order = !old ? -1 : i == names.size() ? 1 : names.name(i).compare(old->name);
+    const std::string_view name = order <= 0 ? names.name(i) : old->name;
     path.resize(prefix);
     path.append(name);
     const unsigned char type = order <= 0 ? names.type(i) : static_cast<unsigned char>(DT_UNKNOWN);
     found at{path,         std::string_view(path).substr(prefix),
-             type,         order >= 0 ? old : nullptr,
+             type,         order >= 0 ? old : std::nullopt,
              before.get(), *now};
     if (order >= 0) ++j;
     if (order > 0) {
@@ -146,23 +149,25 @@ result<directory_ptr> scanner::scan(place& here, const scan_ahead::listing& seen
 result<void> scanner::visit_skipped(place& here, const directory_ptr& before, directory& now) {
   const std::string& prefix = here.rules.prefix();
   const auto& skipped = index_.skipped();
-  auto at =
-      std::lower_bound(skipped.begin(), skipped.end(), prefix,
-                       [](const git_index_entry* e, const std::string& p) { return e->path < p; });
+  const auto from = [&](auto first, const std::string& path) {
+    return std::ranges::lower_bound(first, skipped.end(), path, {}, &index_entry::path);
+  };
   directory more;
-  while (at != skipped.end() && std::string_view((*at)->path).starts_with(prefix)) {
-    const git_index_entry& e = **at++;
+  for (auto at = from(skipped.begin(), prefix);
+       at != skipped.end() && at->path.starts_with(prefix);) {
+    const index_entry& e = *at++;
     const std::string_view rest = std::string_view(e.path).substr(prefix.size());
     const std::size_t slash = rest.find('/');
     const std::string path = prefix + std::string(rest.substr(0, slash));
     const std::string_view name = std::string_view(path).substr(prefix.size());
-    if (now.find(name) || more.find(name)) continue;
-    const record* old = before ? before->find(name) : nullptr;
+    if (slash != rest.npos) at = from(at, path + static_cast<char>('/' + 1));  // all of it is below
+    if (now.find(name)) continue;
+    const auto old = before ? before->find(name) : std::nullopt;
     found here_at{path, name, DT_UNKNOWN, old, before.get(), more};
     if (slash == rest.npos) {
       record r;
-      r.mode = static_cast<git::mode>(e.mode);
-      r.id = from_git(e.id);
+      r.mode = e.mode;
+      r.id = e.id;
       r.in_base = old && old->in_base;
       const bool same = old && old->id == r.id;
       r.written = same ? old->written : number_;
@@ -171,10 +176,8 @@ result<void> scanner::visit_skipped(place& here, const directory_ptr& before, di
     } else {
       REMORA_CHECK(enter(here, here_at, unique_fd(), {}));
     }
-    more.sort();
   }
-  for (const record& r : more.records)
-    now.add(more.name(r), r, r.child == record::no_child ? nullptr : more.children[r.child]);
+  for (const record& r : more.records()) now.add(r.name, r, more.share_child(r));
   now.sort();
   return {};
 }
@@ -280,10 +283,10 @@ result<bool> scanner::enter(place& here, found& at, unique_fd fd, const struct s
 }
 
 result<bool> scanner::visit_submodule(place& here, found& at) {
-  const git_index_entry* entry = index_.find(at.path);
+  const oid* in_index = index_.gitlink(at.path);
   record r;
   r.mode = mode::commit;
-  r.id = entry ? from_git(entry->id) : at.before->id;
+  r.id = in_index ? *in_index : at.before->id;
   r.in_base = at.before && at.before->in_base;
   if (const auto fd = open_directory(here.fd(), std::string(at.name))) {
     const submodule_state state = read_submodule(repo_, git_dir_, fd->get());
@@ -300,23 +303,17 @@ result<bool> scanner::visit_submodule(place& here, found& at) {
 
 bool scanner::is_gitlink(const found& at) const {
   if (!index_.known()) return at.was_there() && at.before->mode == mode::commit;
-  if (!index_.has_gitlinks()) return false;
-  const git_index_entry* entry = index_.find(at.path);
-  return entry && static_cast<git::mode>(entry->mode) == mode::commit;
+  return index_.gitlink(at.path) != nullptr;
 }
 
 bool scanner::is_skipped(const std::string& path) const {
   if (!rules_.keep_skipped || index_.skipped().empty()) return false;
   const auto& skipped = index_.skipped();
-  const auto at =
-      std::lower_bound(skipped.begin(), skipped.end(), path,
-                       [](const git_index_entry* e, const std::string& p) { return e->path < p; });
-  if (at != skipped.end() && path == (*at)->path) return true;
+  const auto at = std::ranges::lower_bound(skipped, path, {}, &index_entry::path);
+  if (at != skipped.end() && path == at->path) return true;
   const std::string below = path + '/';
-  const auto first =
-      std::lower_bound(skipped.begin(), skipped.end(), below,
-                       [](const git_index_entry* e, const std::string& p) { return e->path < p; });
-  return first != skipped.end() && std::string_view((*first)->path).starts_with(below);
+  const auto first = std::ranges::lower_bound(skipped, below, {}, &index_entry::path);
+  return first != skipped.end() && first->path.starts_with(below);
 }
 
 /// A name that was there before and is not now.

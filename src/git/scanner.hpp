@@ -1,7 +1,9 @@
 // One walk over a worktree: from what was known before, and the disk, to what is known now.
 #pragma once
 
+#include <algorithm>
 #include <ctime>
+#include <limits>
 #include <remora/git/manifest.hpp>
 #include <set>
 #include <stop_token>
@@ -30,6 +32,8 @@ class content_sink {
   virtual bool is_durable(const oid& id) const = 0;
   /// An object that is named without having been read.
   virtual void adopt(const oid& id) = 0;
+  /// Of objects that were new, since the sink was made.
+  virtual std::uint64_t bytes_written() const = 0;
 };
 
 /// What could make a checkout's bytes differ from the object's.
@@ -45,6 +49,10 @@ struct scan_rules {
   const ignore_list* include = nullptr;
   conversions convert;
   std::uint64_t max_file_bytes = 0;
+  std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max();  ///< that the sink may write
+  /// False: what is larger than an eighth of what is left of them is not taken, so that one large
+  /// file leaves room for many small ones.
+  bool takes_all = true;
   bool forget_untracked = false;  ///< only the base counts as known: rules apply to all the rest
   bool opaque = false;  ///< a git directory: nothing is ignored, and locks are nobody's by then
   bool keep_skipped = true;  ///< entries of a sparse checkout stay, though their files are absent
@@ -55,6 +63,13 @@ struct scan_rules {
   /// What changed since the last scan, and its manifest; null: everything is looked at.
   const change_set* changed = nullptr;
   const git::manifest* last = nullptr;
+  shared_trees* shared = nullptr;  ///< or nothing is shared
+
+  /// Whether so many bytes more may go into `sink`.
+  bool has_room(std::uint64_t bytes, const content_sink& sink) const {
+    const std::uint64_t left = max_bytes - std::min(max_bytes, sink.bytes_written());
+    return bytes <= (takes_all ? left : left / 8);
+  }
 };
 
 struct scan_result {
@@ -113,6 +128,8 @@ class scanner {
   bool is_skipped(const std::string& path) const;
   std::optional<record> still_valid(const place& here, const found& at, const struct stat& st);
   result<directory_ptr> load_base(const oid& tree, const std::string& prefix);
+  directory_ptr load_base(const index_file::directory& here, const std::string& prefix) const;
+  record base_record(const oid& id, mode m, const index_file::entry* in_index) const;
   result<directory_ptr> children_before(const found& at);
   static directory_ptr known_below(const found& at);
   bool is_known(const found& at) const noexcept;
@@ -156,9 +173,9 @@ struct scanner::place {
 
 struct scanner::found {
   const std::string& path;
-  std::string_view name;       ///< its last component, ended by a zero byte
-  unsigned char type;          ///< as `d_type`
-  const record* before;        ///< or null
+  std::string_view name;  ///< its last component, ended by a zero byte
+  unsigned char type;     ///< as `d_type`
+  std::optional<record> before;
   const directory* before_in;  ///< holds `before`
   directory& now;
   bool changed = false;               ///< as `scan_rules::changed` says of the name itself

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <remora/core/text.hpp>
+#include <remora/git/left_out.hpp>
 #include <remora/git/snapshot.hpp>
 
 #include "git/gitdir_state.hpp"
@@ -22,7 +23,8 @@ constexpr unsigned told_in_a_row = 15;
 
 class database final : public content_sink {
  public:
-  explicit database(object_writer& objects) : objects_(objects) {}
+  explicit database(object_writer& objects)
+      : objects_(objects), written_before_(objects.bytes_written()) {}
 
   result<oid> blob(std::string_view bytes) override { return objects_.blob(bytes); }
   result<oid> blob_from(int fd, std::uint64_t size) override {
@@ -34,9 +36,13 @@ class database final : public content_sink {
   void trust(const oid& id) override { objects_.trust(id); }
   bool is_durable(const oid& id) const override { return objects_.is_durable(id); }
   void adopt(const oid& id) override { objects_.adopt(id); }
+  std::uint64_t bytes_written() const override {
+    return objects_.bytes_written() - written_before_;
+  }
 
  private:
   object_writer& objects_;
+  std::uint64_t written_before_;
 };
 
 error gone(const worktree& tree, std::string_view why) {
@@ -97,7 +103,7 @@ struct memory {
 
 struct snapshotter::impl {
   worktree tree;
-  oid base;
+  oid base, base_tree;
   snapshot_rules rules;
   ignore_list include;
   conversions convert;
@@ -118,12 +124,15 @@ struct snapshotter::impl {
 
   result<snapshot> take(const repository& repo, object_writer& objects, std::stop_token stop,
                         look where);
+  bool is_described(const position& now) const { return last_index && last_position == now; }
   result<void> refresh_index(int git_dir, const position& now);
   std::optional<change_set> what_changed(look where, const shared_rules& now,
                                          const directory& known);
   result<scan_result> scan_once(const repository& repo, content_sink& sink, scan_rules how,
                                 look where, const std::stop_token& stop, int root,
                                 const directory_ptr& known);
+  result<void> take_files(const repository& repo, content_sink& sink, scan_rules how, look where,
+                          const std::stop_token& stop, int root, memory& known, snapshot& out);
   result<snapshot> scan(const repository& repo, object_writer& objects, std::stop_token stop,
                         look where, int root, int git_dir, memory& known);
   result<void> describe_index(const repository& repo, const position& now, snapshot& out);
@@ -132,7 +141,8 @@ struct snapshotter::impl {
 
 /// Tens of thousands of entries are not parsed again for nothing.
 result<void> snapshotter::impl::refresh_index(int git_dir, const position& now) {
-  if (index && index->known() && index->settled() && index->identity() == now.index) return {};
+  const bool same = index && index->known() && index->settled() && index->identity() == now.index;
+  if (same && (index->file() || is_described(now))) return {};
   REMORA_TRY(index_view now_read, index_view::read(git_dir));
   last_scans = std::exchange(index, std::move(now_read));
   last_index.reset();
@@ -141,7 +151,7 @@ result<void> snapshotter::impl::refresh_index(int git_dir, const position& now) 
 
 result<void> snapshotter::impl::describe_index(const repository& repo, const position& now,
                                                snapshot& out) {
-  if (!last_index || !(last_position == now)) {
+  if (!is_described(now)) {
     auto compared = compare_with_head(repo, *index, now.head.head.commit);
     if (!compared && !compared.error().is(errc::corrupt)) return compared.error();
     last_index = compared ? std::move(*compared) : index_state();
@@ -153,12 +163,10 @@ result<void> snapshotter::impl::describe_index(const repository& repo, const pos
     out.index = {};
     out.index.note = "HEAD cannot be read, so the index has nothing to be compared with";
   }
-  // An entry whose object is missing cannot be restored, and must not be named; but for one that is
-  // not checked out: a partial clone has not fetched its object (G22).
+  // An entry whose object is missing cannot be restored, and must not be named.
   std::size_t missing = 0;
   std::erase_if(out.index.entries, [&](const index_entry& e) {
-    const bool needs_none = e.mode == mode::commit || e.intent_to_add || e.skip_worktree;
-    const bool lost = !needs_none && !repo.exists(e.id);
+    const bool lost = e.needs_object() && !repo.exists(e.id);
     missing += lost ? 1 : 0;
     return lost;
   });
@@ -181,9 +189,7 @@ result<void> snapshotter::impl::adopt_named(const repository& repo, object_write
       if (!adopted && !adopted.error().is(errc::corrupt)) return adopted.error();
     }
   for (const index_entry& e : out.index.entries)
-    if (e.mode != mode::commit && !e.intent_to_add && !objects.is_durable(e.id) &&
-        repo.read_blob(e.id))
-      objects.adopt(e.id);
+    if (e.has_blob() && !objects.is_durable(e.id) && repo.read_blob(e.id)) objects.adopt(e.id);
   return {};
 }
 
@@ -221,6 +227,29 @@ result<scan_result> snapshotter::impl::scan_once(const repository& repo, content
   return scanned;
 }
 
+/// What is there, twice if it may not all fit: what is small comes first then.
+result<void> snapshotter::impl::take_files(const repository& repo, content_sink& sink,
+                                           scan_rules how, look where, const std::stop_token& stop,
+                                           int root, memory& known, snapshot& out) {
+  const auto waits = [](const omission& o) { return o.reason == beyond_snapshot; };
+  for (const bool takes_all : {false, true}) {
+    how.takes_all = takes_all;
+    REMORA_TRY(scan_result scanned, scan_once(repo, sink, how, takes_all ? look::everywhere : where,
+                                              stop, root, known.files));
+    known.files = scanned.root;
+    out.manifest = std::move(scanned.manifest);
+    out.files_scanned = scanned.files_scanned;
+    out.files_read += scanned.files_read;
+    REMORA_CHECK(take_submodules(repo, sink, root, tree.git_dir, how, number + 1, stop,
+                                 known.submodules, out.manifest));
+    REMORA_CHECK(take_nested(repo, sink, root, tree.git_dir, how, number + 1, stop, known.nested,
+                             out.manifest));
+    if (std::ranges::none_of(out.manifest.left_out, waits)) return {};
+  }
+  trusted = false;  // no event tells of what fits the next time
+  return {};
+}
+
 result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& objects,
                                          std::stop_token stop, look where, int root, int git_dir,
                                          memory& known) {
@@ -228,24 +257,17 @@ result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& 
   database sink(objects);
   scan_rules how;
   how.ignore = &shared;
-  how.ignore = &shared;
   how.include = &include;
   how.convert = convert;
   how.max_file_bytes = rules.max_file_bytes;
+  how.max_bytes = rules.max_bytes;
   how.faults = &faults;
+  how.shared = rules.shared.get();
   constexpr int tries = 3;
   for (int i = 1;; ++i) {
     const position before = read_position(repo, git_dir);
     REMORA_CHECK(refresh_index(git_dir, before));
-    REMORA_TRY(scan_result scanned, scan_once(repo, sink, how, where, stop, root, known.files));
-    known.files = scanned.root;
-    out.manifest = std::move(scanned.manifest);
-    out.files_scanned = scanned.files_scanned;
-    out.files_read += scanned.files_read;
-    REMORA_CHECK(take_submodules(repo, sink, root, tree.git_dir, how, number + 1, stop,
-                                 known.submodules, out.manifest));
-    REMORA_CHECK(take_nested(repo, sink, root, tree.git_dir, how.max_file_bytes, number + 1, stop,
-                             known.nested, out.manifest));
+    REMORA_CHECK(take_files(repo, sink, how, where, stop, root, known, out));
     out.operation = read_operation(git_dir, out.manifest.left_out);
     const position after = read_position(repo, git_dir);
     const bool still = before == after && index->identity() == after.index;
@@ -256,13 +278,14 @@ result<snapshot> snapshotter::impl::scan(const repository& repo, object_writer& 
          {std::pair{".git/HEAD", !before.head.readable}, {".git/index", index->unread()}})
       if (unread) out.manifest.left_out.push_back({name, std::string(unreadable)});
     REMORA_CHECK(describe_index(repo, before, out));
+    index->release(rules.shared.get());
     return out;
   }
 }
 
 result<snapshot> snapshotter::impl::take(const repository& repo, object_writer& objects,
                                          std::stop_token stop, look where) {
-  const bool had_files = !last.files->records.empty();
+  const bool had_files = last.files->size() > 0;
   REMORA_TRY(const unique_fd root, open_root(tree, had_files));
   const auto git_dir = open_file(tree.git_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!git_dir && is_lack(git_dir.error())) return git_dir.error();
@@ -298,12 +321,17 @@ const worktree& snapshotter::tree() const noexcept {
   return impl_->tree;
 }
 
+const directory& snapshotter::files() const noexcept {
+  return *impl_->last.files;
+}
+
 result<snapshotter> snapshotter::open(const repository& repo, worktree tree, const oid& base,
                                       snapshot_rules rules) {
   REMORA_TRY(const commit_info commit, repo.read_commit(base));
   auto made = std::make_unique<impl>();
   made->tree = std::move(tree);
   made->base = base;
+  made->base_tree = commit.tree;
   made->rules = std::move(rules);
   std::string patterns;
   for (const std::string& line : made->rules.include) patterns += line + '\n';

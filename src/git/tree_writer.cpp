@@ -10,6 +10,8 @@
 #include <remora/core/text.hpp>
 #include <remora/git/left_out.hpp>
 
+#include "git/handles.hpp"
+#include "git/lfs.hpp"
 #include "git/object_format.hpp"
 
 namespace remora::git {
@@ -46,9 +48,19 @@ result<void> publish(int dir, const std::string& temporary, const std::string& n
   return os_error(why, to_utf8(name));
 }
 
-/// An immutable file or directory (W23), or somebody else's in a sticky one.
-bool is_held(const error& e) {
-  return e.is_errno(EPERM) || e.is_errno(EACCES);
+/// Whether what is at `name` can never be replaced: immutable, or in such a directory (W23),
+/// somebody else's in a sticky one, or in one that is not ours to change. A refusal without a
+/// reason that stays may be none the next time.
+bool is_held(int dir, const std::string& name, const error& e) {
+  if (!e.is_errno(EPERM) && !e.is_errno(EACCES)) return false;
+  struct statx it{}, above{};
+  if (::statx(dir, name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &it) != 0 ||
+      ::statx(dir, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &above) != 0)
+    return false;
+  constexpr auto fixed = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND;
+  const bool sticky = (above.stx_mode & S_ISVTX) && it.stx_uid != ::geteuid();
+  return ((it.stx_attributes | above.stx_attributes) & fixed) || sticky ||
+         ::faccessat(dir, ".", W_OK, AT_EACCESS) != 0;
 }
 
 bool in_the_way(const error& e) {
@@ -126,14 +138,15 @@ bool tree_writer::is_skipped(const std::string& path, const tree_entry& e) const
   return found != request_.skipped.end() && found->second == e.id;
 }
 
-bool tree_writer::is_there(const std::string& path, const tree_entry& e, const record* old) const {
+bool tree_writer::is_there(const std::string& path, const tree_entry& e,
+                           const std::optional<record>& old) const {
   return old && !old->gone && !old->kept && old->id == e.id && old->mode == e.mode &&
          converted_.contains(path) == converted_now_.contains(path);
 }
 
 result<void> tree_writer::entry_at(int dir, const std::string& path, int depth, const tree_entry& e,
                                    const directory* now) {
-  const record* old = now ? now->find(e.name) : nullptr;
+  const auto old = now ? now->find(e.name) : std::nullopt;
   const directory* below =
       old && !old->gone && old->mode == mode::directory ? now->child(*old) : nullptr;
   if (e.mode == mode::directory) return subdirectory(dir, path, depth, e, old, below);
@@ -164,7 +177,7 @@ result<void> tree_writer::entry_at(int dir, const std::string& path, int depth, 
   auto put = put_file(dir, path, e, *bytes, replaces);
   if (!put && in_the_way(put.error()))
     refuse(path, "something else is in the way, perhaps a name that differs only in case");
-  else if (!put && is_held(put.error()))
+  else if (!put && is_held(dir, e.name, put.error()))
     refuse(path, "what is there cannot be replaced");
   else if (!put)
     return within(to_utf8(path), put.error());
@@ -172,7 +185,7 @@ result<void> tree_writer::entry_at(int dir, const std::string& path, int depth, 
 }
 
 result<void> tree_writer::subdirectory(int dir, const std::string& path, int depth,
-                                       const tree_entry& e, const record* old,
+                                       const tree_entry& e, const std::optional<record>& old,
                                        const directory* below) {
   auto fd = open_directory(dir, e.name);
   const bool other = !fd && (fd.error().is_errno(ENOTDIR) || fd.error().is_errno(ELOOP));
@@ -228,7 +241,14 @@ result<std::optional<std::string>> tree_writer::content(const std::string& path,
   auto bytes = converted_.contains(path) && e.mode != mode::symlink
                    ? checkout_bytes(repo_, e.id, path, request_.attributes_from, unfiltered)
                    : repo_.read_blob(e.id);
-  if (!unfiltered.empty()) refuse(path, fmt::format("the filter '{}' was not run", unfiltered));
+  if (bytes && unfiltered == "lfs" && lfs::is_pointer(*bytes)) {
+    REMORA_TRY(std::optional<std::string> file, lfs(repo_).file_of(*bytes));
+    if (file) return file;
+    refuse(path,
+           "a pointer of git-lfs, whose file is not in this repository: try git lfs fetch --all");
+  } else if (!unfiltered.empty()) {
+    refuse(path, fmt::format("the filter '{}' was not run", unfiltered));
+  }
   if (bytes) return std::optional(std::move(*bytes));
   if (!bytes.error().is(errc::corrupt)) return bytes.error();
   refuse(path, "its object cannot be read");
@@ -254,8 +274,8 @@ result<void> tree_writer::put_file(int dir, const std::string& path, const tree_
 bool tree_writer::clear_directory(int dir, const std::string& path, const std::string& name,
                                   const directory* below) {
   if (const auto fd = open_directory(dir, name); fd && below)
-    for (const record& r : below->records) {
-      const std::string inner_name(below->name(r));
+    for (const record& r : below->records()) {
+      const std::string inner_name(r.name);
       const std::string inner = path + '/' + inner_name;
       if (r.gone || r.kept || spared_.contains(inner)) continue;
       if (r.mode == mode::directory)

@@ -5,6 +5,7 @@
 #include <remora/git/restore.hpp>
 #include <set>
 
+#include "git/handles.hpp"
 #include "git/scanner.hpp"
 
 namespace remora::git {
@@ -18,6 +19,7 @@ class hash_sink final : public content_sink {
   void trust(const oid&) override {}
   bool is_durable(const oid&) const override { return true; }
   void adopt(const oid&) override {}
+  std::uint64_t bytes_written() const override { return 0; }
 };
 
 using path_set = std::set<std::string, std::less<>>;
@@ -50,7 +52,7 @@ class tree_writer {
   result<void> entry_at(int dir, const std::string& path, int depth, const tree_entry& e,
                         const directory* now);
   result<void> subdirectory(int dir, const std::string& path, int depth, const tree_entry& e,
-                            const record* old, const directory* below);
+                            const std::optional<record>& old, const directory* below);
   result<void> submodule(int dir, const std::string& path, const std::string& name);
   result<void> put_file(int dir, const std::string& path, const tree_entry& e,
                         const std::string& bytes, bool replaces);
@@ -59,7 +61,8 @@ class tree_writer {
 
   bool is_skipped(const std::string& path, const tree_entry& e) const;
   result<bool> all_skipped(const std::string& path, const oid& tree) const;
-  bool is_there(const std::string& path, const tree_entry& e, const record* old) const;
+  bool is_there(const std::string& path, const tree_entry& e,
+                const std::optional<record>& old) const;
   bool clear_directory(int dir, const std::string& path, const std::string& name,
                        const directory* below);
   void refuse(const std::string& path, std::string_view why);
@@ -91,6 +94,9 @@ void remove_leftovers(const repository& repo, int root, const scan_result& now, 
 /// `unfiltered` gets the name of a filter that would have had to run.
 result<std::string> checkout_bytes(const repository& repo, const oid& blob, const std::string& path,
                                    const oid& attributes_from, std::string& unfiltered);
+
+/// As git records it when it has written or looked at the file.
+void set_stat(git_index_entry& entry, const struct stat& st);
 
 /// Replaces the index in `git_dir` by HEAD's tree with `state` over it, and with the stats of the
 /// files in `now` that are what their entry says.

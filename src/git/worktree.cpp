@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <remora/core/text.hpp>
 #include <remora/git/command.hpp>
+#include <remora/git/programs.hpp>
 #include <remora/git/worktree.hpp>
 
 #include "git/careful.hpp"
@@ -44,14 +45,13 @@ result<void> check_free(const fs::path& root) {
 
 /// In one step: half an entry is found by nobody, git included. `remora/lock` is held.
 result<void> remove_entry(const fs::path& common_dir, const std::optional<fs::path>& entry) {
-  constexpr const char* aside = "removed-worktree";
   REMORA_TRY(const unique_fd ours, open_file(common_dir / "remora", O_RDONLY | O_DIRECTORY));
-  REMORA_CHECK(remove_tree(ours.get(), aside));  // of somebody who died below
+  REMORA_CHECK(remove_tree(ours.get(), entry_aside));  // of somebody who died below
   if (!entry) return {};
-  if (::renameat(AT_FDCWD, entry->c_str(), ours.get(), aside) != 0)
+  if (::renameat(AT_FDCWD, entry->c_str(), ours.get(), entry_aside) != 0)
     return os_error(errno, fmt::format("cannot remove {}", to_utf8(entry->string())));
   ::rmdir(entry->parent_path().c_str());  // as git does with the last one; else not empty
-  return remove_tree(ours.get(), aside);
+  return remove_tree(ours.get(), entry_aside);
 }
 
 /// In one step: half a worktree may have lost its `.git`, and nobody could save what is in it then.
@@ -95,6 +95,13 @@ std::vector<std::string> add_arguments(const repository& repo, const fs::path& r
   return all;
 }
 
+/// As late as can be: an agent may be changing the configuration.
+result<program_settings> programs_to_replace(const repository& repo) {
+  if (!repo.trusted()) return program_settings();
+  REMORA_TRY(const program_settings now, configured_programs(repo));
+  return instead_of_untrusted(*repo.trusted(), now);
+}
+
 /// Removes the plain file `name` in `dir` if it is there; true if it was.
 result<bool> remove_lock(int dir, const std::string& name) {
   if (::unlinkat(dir, name.c_str(), 0) == 0) return true;
@@ -108,6 +115,15 @@ result<bool> remove_branch_lock(const fs::path& common_dir, const std::string& b
   const auto refs = open_file(lock.parent_path(), O_RDONLY | O_DIRECTORY);
   if (!refs) return false;
   return remove_lock(refs->get(), lock.filename().string());
+}
+
+/// Whether a worktree is directly below `slots` of which no entry that could be read says where it
+/// is.
+bool has_unknown(const fs::path& slots, const entry_list& entries) {
+  std::error_code ec, none;
+  for (fs::directory_iterator it(slots, ec), end; !ec && it != end; it.increment(ec))
+    if (!entries.by_root.contains(it->path()) && fs::exists(it->path() / ".git", none)) return true;
+  return false;
 }
 
 /// What a failed `git worktree add` left: the branch goes only if this call made it.
@@ -191,16 +207,18 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
   REMORA_TRY(const std::optional<oid> existing, repo.read_ref(branch));
   if (existing && *existing != commit)
     return fail(errc::repository, fmt::format("the branch {} exists already", to_utf8(branch)));
+  REMORA_TRY(const program_settings instead, programs_to_replace(repo));
   REMORA_CHECK(note_made(common_dir, root, making::begun));
   auto added =
       run_git(common_dir, add_arguments(repo, root, branch.substr(heads.size()), commit, !existing),
-              checkout_deadline, stop, &lock);
+              checkout_deadline, stop, &lock, nullptr, instead);
   if (added && !added->status.success())
     added = fail(added->killed() ? errc::killed : errc::repository,
                  fmt::format("git could not make the worktree {}: {}", to_utf8(root.string()),
                              added->why()));
-  const std::optional<fs::path> entry = find_entry(common_dir, root);
-  if (added && !entry) added = gone(root, "git made no entry for it");
+  const auto entry = find_entry(common_dir, root);
+  if (added && !entry) added = entry.error();
+  if (added && !*entry) added = gone(root, "git made no entry for it");
   if (added)
     if (const auto noted = note_made(common_dir, root, making::done); !noted) added = noted.error();
   if (!added) {
@@ -210,7 +228,7 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
     undo_add(repo, root, branch, commit, !existing);
     return added.error();
   }
-  return identify(root, *entry);
+  return identify(root, **entry);
 }
 
 result<void> await_worktrees(const repository& repo, std::stop_token stop) {
@@ -220,7 +238,9 @@ result<void> await_worktrees(const repository& repo, std::stop_token stop) {
 
 result<worktree> open_worktree(const repository& repo, const fs::path& where) {
   const fs::path root = real_root(where);
-  const std::optional<fs::path> entry = find_entry(repo.common_dir(), root);
+  std::error_code ec;
+  if (!fs::exists(fs::symlink_status(root, ec))) return gone(root, "nothing is there");
+  REMORA_TRY(const std::optional<fs::path> entry, find_entry(repo.common_dir(), root));
   if (!entry) return gone(root, "git has no entry for it");
   REMORA_TRY(worktree tree, identify(root, *entry));
   REMORA_CHECK(check_worktree(tree));
@@ -262,7 +282,7 @@ std::vector<made_worktree> made_worktrees(const repository& repo) {
 
 bool is_made_for_another(const repository& repo, const fs::path& root, const std::string& branch) {
   const auto entry = find_entry(repo.common_dir(), root);
-  const std::string owner = entry ? made_for(*entry) : std::string();
+  const std::string owner = entry && *entry ? made_for(**entry) : std::string();
   return !owner.empty() && owner != branch;
 }
 
@@ -272,13 +292,15 @@ result<std::optional<fs::path>> reclaim_worktree(const repository& repo, const s
   const entry_list entries = list_entries(repo.common_dir());
   for (const auto& [root, entry] : entries.by_root) {
     std::error_code ec;
-    if (root.parent_path() != below || !fs::exists(root / ".git", ec) || made_for(entry) != branch)
+    if (root.parent_path() != below || !fs::exists(root / ".git", ec) ||
+        made_for(entry) != branch || is_half_made(repo.common_dir(), root))
       continue;
     REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
     if (!was_made(repo.common_dir(), root))
       REMORA_CHECK(note_made(repo.common_dir(), root, making::done));
     return std::optional(root);
   }
+  if (entries.unread && has_unknown(below, entries)) return *entries.unread;
   return std::optional<fs::path>();
 }
 

@@ -78,11 +78,12 @@ entry_list list_entries(const fs::path& common_dir) {
   return found;
 }
 
-std::optional<fs::path> find_entry(const fs::path& common_dir, const fs::path& root) {
-  const auto entries = list_entries(common_dir).by_root;
-  const auto found = entries.find(real_root(root));
-  if (found == entries.end()) return std::nullopt;
-  return found->second;
+result<std::optional<fs::path>> find_entry(const fs::path& common_dir, const fs::path& root) {
+  const entry_list entries = list_entries(common_dir);
+  const auto found = entries.by_root.find(real_root(root));
+  if (found != entries.by_root.end()) return std::optional(found->second);
+  if (entries.unread) return *entries.unread;
+  return std::optional<fs::path>();
 }
 
 result<fs::path> read_gitfile(int root_fd, const fs::path& root) {

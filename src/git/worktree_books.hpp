@@ -25,9 +25,14 @@ struct entry_list {
   std::optional<error> unread;  ///< some could not be read, perhaps those of other users
 };
 entry_list list_entries(const std::filesystem::path& common_dir);
-/// That of the worktree at `root`, or nothing.
-std::optional<std::filesystem::path> find_entry(const std::filesystem::path& common_dir,
-                                                const std::filesystem::path& root);
+/// That of the worktree at `root`, or nothing. Errors: errno (one could not be read, which may be
+/// it).
+result<std::optional<std::filesystem::path>> find_entry(const std::filesystem::path& common_dir,
+                                                        const std::filesystem::path& root);
+
+/// In `<common dir>/remora`: an entry that is on its way out, or in the making. What is there is of
+/// somebody who died; the next one removes it.
+inline constexpr const char* entry_aside = "removed-worktree";
 
 /// Where the `.git` file below the directory `root_fd` points, `root` being that directory's path;
 /// read as something that an agent may have replaced. Errors: errno, errc::corrupt, ...
@@ -41,7 +46,7 @@ result<void> note_made(const std::filesystem::path& common_dir, const std::files
 /// The roots of all of them.
 std::vector<std::filesystem::path> made_roots(const std::filesystem::path& common_dir);
 bool was_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
-/// Begun, and not done: nobody was ever told of it.
+/// Begun, and not done: nobody has it.
 bool is_half_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
 result<void> forget_made(const std::filesystem::path& common_dir,
                          const std::filesystem::path& root);

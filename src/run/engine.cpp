@@ -1,5 +1,8 @@
+#include <fmt/format.h>
+
 #include <boost/json.hpp>
 #include <remora/core/posix.hpp>
+#include <remora/core/text.hpp>
 #include <remora/supervise/scheduler.hpp>
 
 #include "run/engine_impl.hpp"
@@ -82,6 +85,11 @@ asio::awaitable<result<run_summary>> engine::run(new_run what) {
   auto opened = self.open(what.id, what.plan);
   if (!opened) co_return opened.error();
   self.context->dirty = view->dirty;
+  auto left_out = co_await self.take_checkout(what.plan);
+  if (!left_out) {
+    self.remove_run();
+    co_return left_out.error();
+  }
 
   json::object started{{"schema", run_schema},
                        {"run", what.id.str()},
@@ -99,7 +107,22 @@ asio::awaitable<result<run_summary>> engine::run(new_run what) {
     self.remove_run();
     co_return begun.error();
   }
+  for (const git::omission& o : *left_out)
+    self.context->tell("warning", json::object{{"text", fmt::format("the base is without {} ({})",
+                                                                    to_utf8(o.path), o.reason)}});
   co_return co_await self.work();
+}
+
+/// Where that is the base: what the commit has not.
+asio::awaitable<result<std::vector<git::omission>>> engine::impl::take_checkout(const plan& what) {
+  if (what.base != checkout_as_base) co_return std::vector<git::omission>();
+  const auto now =
+      std::chrono::duration_cast<std::chrono::seconds>(on.time.wall().time_since_epoch());
+  auto taken = co_await on.store.commit_checkout(now.count());
+  if (!taken) co_return within("base: worktree", taken.error());
+  for (const task_plan& t : what.tasks)
+    if (t.base.empty() && !t.base_task) bases[t.id.str()] = taken->commit;
+  co_return std::move(taken->left_out);
 }
 
 /// Journal, then record; only then is anything printed or started.
@@ -170,9 +193,13 @@ asio::awaitable<result<run_summary>> engine::impl::work() {
     }
   }
   co_await group.join();
+  const auto freed = co_await run.store.remove_free_slots();
   summary.interrupted =
       tasks.size() - summary.succeeded - summary.failed - summary.cancelled - summary.skipped;
   if (failure) co_return *failure;
+  if (!freed)
+    run.tell("warning", json::object{{"text", fmt::format("a worktree that no task got stays: {}",
+                                                          freed.error().what)}});
   auto closed = co_await end(summary);
   if (!closed) co_return closed.error();
   co_return summary;

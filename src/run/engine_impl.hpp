@@ -42,6 +42,7 @@ struct engine::impl {
 
   result<void> open(const run_id& id, plan what);
   result<void> read_journal();
+  boost::asio::awaitable<result<std::vector<git::omission>>> take_checkout(const plan& what);
   boost::asio::awaitable<result<void>> begin_new(const new_run& what, boost::json::object started);
   boost::asio::awaitable<result<void>> begin_again();
   boost::asio::awaitable<result<run_summary>> work();

@@ -18,8 +18,13 @@ git::oid id(const json::object& o, std::string_view key) {
 }
 
 checkpoint_mark mark(const json::object& o) {
-  return {checkpoint_no(json_integer<std::uint32_t>(o, "checkpoint")), id(o, "record"),
-          id(o, "commit"), id(o, "old"), json_text(o, "reason")};
+  return {checkpoint_no(json_integer<std::uint32_t>(o, "checkpoint")),
+          id(o, "record"),
+          id(o, "commit"),
+          id(o, "old"),
+          json_text(o, "reason"),
+          json_integer<std::uint64_t>(o, "packed"),
+          json_flag(o, "thins")};
 }
 
 /// What the live table says of an agent event.
@@ -84,6 +89,7 @@ void prepared(task_fold& t, const record& r) {
 void saved(task_fold& t, const record& r) {
   t.saved = mark(r.payload);
   t.records.push_back(t.saved->record);
+  t.chain_bytes = t.saved->chain_bytes(t.chain_bytes);
   t.prepared.reset();
   ++t.checkpoints;
 }
@@ -148,6 +154,11 @@ std::string task_fold::outcome() const {
 
 std::uint32_t task_fold::counted() const {
   return static_cast<std::uint32_t>(std::ranges::count(attempts, true, &attempt_fold::counted));
+}
+
+std::size_t run_fold::waiting() const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      tasks, [](const auto& t) { return t.second.base.is_zero() && !t.second.has_ended(); }));
 }
 
 void run_fold::apply(const record& r) {

@@ -2,10 +2,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <boost/json.hpp>
 #include <chrono>
+#include <remora/core/json_fields.hpp>
 #include <remora/core/text.hpp>
 #include <remora/git/packs.hpp>
+#include <remora/git/reuse.hpp>
+#include <remora/run/fold.hpp>
 #include <remora/run/git_jobs.hpp>
+#include <remora/run/layout.hpp>
 #include <remora/run/leftovers.hpp>
 
 #include "run/read_mended.hpp"
@@ -48,6 +53,8 @@ result<std::shared_ptr<workspace>> open_workspace(git_worker* worker, git::workt
              git::snapshotter::open(worker->repo, tree, r.base, r.rules));
   opened->tree = std::move(tree);
   opened->snapshots.emplace(std::move(snapshots));
+  opened->base = r.base;
+  opened->rules = r.rules;
   return opened;
 }
 
@@ -92,8 +99,21 @@ error not_checked_out(error e, const checkpoint::store& store, const git::oid& b
                           e.what, base.hex()));
 }
 
-/// A reserved directory with the task's branch checked out; nothing is left behind where that
-/// fails.
+/// What another task has left, as this one's; removed where it cannot become that. Nobody watches
+/// its directories for that task any more.
+result<git::worktree> take_used(git_worker* worker, const slot_request& r, slot_made& made,
+                                std::stop_token stop) {
+  auto taken = git::reuse_worktree(worker->repo, *r.used->snapshots, r.branch, r.base, stop);
+  r.used->snapshots.reset();
+  if (taken) return taken;
+  const fs::path& root = r.used->tree.root;
+  if (const auto removed = git::remove_half_made(worker->repo, root); !removed)
+    made.remarks.push_back(fmt::format("the worktree {} of a task that is over stays: {}",
+                                       root.string(), removed.error().what));
+  return taken;
+}
+
+/// A directory with the task's branch checked out; nothing is left behind where that fails.
 result<git::worktree> check_out(git_worker* worker, const slot_request& r, slot_made& made,
                                 std::stop_token stop) {
   REMORA_CHECK(git::await_worktrees(worker->repo, stop));
@@ -102,6 +122,8 @@ result<git::worktree> check_out(git_worker* worker, const slot_request& r, slot_
   const checkpoint::store store(worker->repo, worker->objects, true);
   REMORA_TRY(std::string remark, free_branch(worker->repo, store, r));
   if (!remark.empty()) made.remarks.push_back(std::move(remark));
+  if (r.used)
+    if (auto taken = take_used(worker, r, made, stop); taken || stop.stop_requested()) return taken;
   REMORA_TRY(const fs::path root, reserve_slot(r.slots_root));
   auto tree = git::add_worktree(worker->repo, root, r.branch, r.base, stop);
   if (tree) return tree;
@@ -120,6 +142,15 @@ result<void> fill_slot(git_worker* worker, const slot_request& r, git::worktree 
   return {};
 }
 
+/// What earlier snapshots wrote, and no ref came to name, may have been removed.
+result<void> forget_snapshots(git_worker* worker, workspace& where) {
+  worker->objects.forget_durable();
+  REMORA_TRY(git::snapshotter fresh,
+             git::snapshotter::open(worker->repo, where.tree, where.base, where.rules));
+  where.snapshots.emplace(std::move(fresh));
+  return {};
+}
+
 /// Nothing follows a final snapshot: it looks everywhere, and what may pass has another chance now.
 result<git::snapshot> take_snapshot(git_worker* worker, git::snapshotter& of, bool final,
                                     const std::stop_token& stop) {
@@ -127,6 +158,44 @@ result<git::snapshot> take_snapshot(git_worker* worker, git::snapshotter& of, bo
   auto files = of.take(worker->repo, worker->objects, stop, where);
   if (files || !final || stop.stop_requested() || files.error().is(errc::vanished)) return files;
   return of.take(worker->repo, worker->objects, stop, where);
+}
+
+void add_ids(const boost::json::object& from, std::string_view key, std::vector<git::oid>& ids) {
+  const boost::json::value* list = from.if_contains(key);
+  if (!list || !list->is_object()) return;
+  for (const auto& member : list->get_object())
+    if (const auto id = git::oid::parse(json_text(list->get_object(), member.key())))
+      ids.push_back(*id);
+}
+
+/// Whether the checkpoint that was prepared last has taken the place of the one saved before: its
+/// end may not be in the journal's file yet.
+bool has_replaced(const git::repository& repo, const run_id& run, const task_fold& task) {
+  const auto id = task_id::parse(task.id);
+  if (!id || !task.prepared) return false;
+  const auto holds = repo.read_ref(checkpoint::wip_ref(run, *id));
+  return holds && *holds == task.prepared->record;
+}
+
+/// What runs that go on need, whatever became of its refs: newest checkpoints, those that reruns
+/// go on from, bases, results.
+std::vector<git::oid> named_in_journals(const git::repository& repo) {
+  std::vector<git::oid> ids;
+  for (const run_id& run : local_runs(repo)) {
+    const auto journal = read_journal(run_layout(repo.common_dir(), run).journal());
+    if (!journal) continue;  // made anew, it is made of refs
+    const run_fold fold = fold_records(journal->records);
+    add_ids(fold.started, "bases", ids);
+    add_ids(fold.started, "records", ids);
+    for (const auto& [name, task] : fold.tasks) {
+      ids.insert(ids.end(), {task.base, task.published});
+      if (task.prepared) ids.insert(ids.end(), {task.prepared->record, task.prepared->files});
+      if (task.saved && !has_replaced(repo, run, task))
+        ids.insert(ids.end(), {task.saved->record, task.saved->files});
+    }
+  }
+  std::erase_if(ids, [](const git::oid& id) { return id.is_zero(); });
+  return ids;
 }
 
 }  // namespace
@@ -157,6 +226,12 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
                                    save_request r, std::stop_token stop) {
   save_taken taken;
   REMORA_CHECK(git::check_worktree(where->tree));
+  REMORA_TRY(taken.held, git::hold_objects(worker->repo));
+  const std::int64_t removal = git::last_removal(worker->repo);
+  if (where->unpublished && where->removal != removal)
+    REMORA_CHECK(forget_snapshots(worker, *where));
+  where->unpublished = true;
+  where->removal = removal;
   if (r.final) {
     REMORA_TRY(taken.removed_locks, git::remove_stale_locks(worker->repo, where->tree, r.branch));
   }
@@ -175,7 +250,10 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   const bool quiet = (!last || last->manifest.left_out == files.manifest.left_out) &&
                      r.out_from == r.out_to && r.err_from == r.err_to &&
                      r.last_state == r.record.mind.state;
-  if (last && !taken.files_differ && last->head == files.head && quiet) return taken;
+  if (last && !taken.files_differ && last->head == files.head && quiet) {
+    where->unpublished = false;  // a ref has it all
+    return taken;
+  }
   if (last) {
     REMORA_TRY(const git::diff_summary diff,
                git::diff_trees(worker->repo, last->tree, files.tree, false));
@@ -210,8 +288,19 @@ result<std::string> publish_checkpoint(git_worker* worker, std::shared_ptr<works
   auto published = store.publish(prepared);
   if (!published) return published.error();
   where->last = std::move(files);
-  (void)git::consolidate_packs(worker->repo);  // what cannot be merged now can be later
+  where->unpublished = false;
   return remark_on(*published, prepared.what.task);
+}
+
+result<bool> merge_packs(const git::repository* repo, std::stop_token stop) {
+  REMORA_TRY(git::repository own, repo->reopen());
+  return git::consolidate_packs(own, stop);
+}
+
+result<std::optional<std::uint64_t>> remove_unreachable(const git::repository* repo,
+                                                        std::stop_token stop) {
+  REMORA_TRY(git::repository own, repo->reopen());
+  return git::remove_unreachable(own, [&] { return named_in_journals(own); }, stop);
 }
 
 result<git::oid> read_files_commit(git_worker* worker, git::oid id) {
@@ -248,6 +337,18 @@ result<void> remove_checkpoint(git_worker* worker, run_id ours, git::oid id) {
   if (record.run == ours) return store.remove(record);
   REMORA_TRY(const held_run old, held_run::take(worker->repo, record.run));
   return store.remove(record);
+}
+
+result<void> set_slot_aside(git_worker* worker, std::shared_ptr<workspace> where,
+                            std::string branch) {
+  REMORA_CHECK(worker->check_lock());
+  return git::set_aside(worker->repo, where->tree, branch);
+}
+
+result<void> remove_free_slot(git_worker* worker, fs::path root) {
+  REMORA_CHECK(worker->check_lock());
+  REMORA_CHECK(git::remove_half_made(worker->repo, root));
+  return {};
 }
 
 result<void> remove_slot(git_worker* worker, fs::path root, std::string branch) {

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <remora/core/posix.hpp>
+#include <remora/git/packs.hpp>
 #include <remora/io/run_on.hpp>
 #include <remora/run/leftovers.hpp>
 #include <remora/run/retire.hpp>
 
+#include "run/checkout_base.hpp"
 #include "run/recover.hpp"
 #include "run/slot_branch.hpp"
 
@@ -26,6 +28,7 @@ constexpr std::size_t least_workers = 2, most_workers = 8;
 
 result<recovered_task> recover_on(git_worker* worker, run_id run, task_plan task, task_fold fold) {
   REMORA_CHECK(worker->check_lock());  // what a former owner knows of the refs is old
+  REMORA_TRY(const unique_fd held, git::hold_objects(worker->repo));
   return recover_task(worker->repo, worker->objects, run, task, fold);
 }
 
@@ -51,14 +54,16 @@ attempt_files read_files(fs::path dir) {
           read_if_there(dir / "out"), read_if_there(dir / "err")};
 }
 
-result<void> start_record(run_record_writer* recorder, const git::repository* repo,
-                          json::object run, plan what, std::vector<git::oid> parents,
+result<void> start_record(run_record_writer* recorder, git_worker* worker, json::object run,
+                          plan what, std::vector<git::oid> parents,
                           std::optional<run_id> continues) {
   if (continues) {
-    const auto old = repo->read_ref(checkpoint::run_ref(*continues));
+    const auto old = worker->repo.read_ref(checkpoint::run_ref(*continues));
     if (old && *old) parents.push_back(**old);
   }
-  return recorder->start(run, what, std::move(parents));
+  auto started = recorder->start(run, what, std::move(parents));
+  worker->base_held.reset();
+  return started;
 }
 
 result<void> open_record(run_record_writer* recorder) {
@@ -93,6 +98,16 @@ std::string read_agent_file(const fs::path& path, std::size_t limit) {
   return bytes ? std::move(*bytes) : std::string();
 }
 
+/// Before an agent of the run could change them.
+result<git::program_settings> programs_at_first(const git::repository& repo, const fs::path& kept) {
+  const auto known = read_file(kept);
+  if (known) return git::program_settings_of(*known);
+  if (!known.error().is_errno(ENOENT)) return known.error();
+  REMORA_TRY(git::program_settings now, git::configured_programs(repo));
+  REMORA_CHECK(write_file_durably(kept, git::to_text(now)));
+  return now;
+}
+
 }  // namespace
 
 // --- a task ---
@@ -109,11 +124,16 @@ auto git_task_store::start_from(git::oid record) -> awaited<task_start> {
 auto git_task_store::make_slot(slot_request request, std::stop_token stop) -> awaited<slot_lent> {
   request.slots_root = run_.slots_root;
   request.rules.watch = run_.watch;
+  request.rules.shared = run_.shared;
   request.copy_from = run_.checkout;
   if (run_.what.workspace.copy)
     request.copy = *run_.what.workspace.copy;
   else if (!run_.checkout.empty())
     request.copy = git::worktree_include(run_.checkout);
+  if (request.reuse.empty() && !free_.empty()) {
+    request.used = std::move(free_.back());
+    free_.pop_back();
+  }
   auto made = co_await io::run_on(worker_->pool, run::make_slot, worker_, std::move(request), stop);
   if (!made) co_return made.error();
   where_ = made->workspace;
@@ -121,9 +141,17 @@ auto git_task_store::make_slot(slot_request request, std::stop_token stop) -> aw
                       std::move(made->remarks)};
 }
 
-auto git_task_store::remove_slot(fs::path root) -> awaited<void> {
-  co_return co_await io::run_on(worker_->pool, run::remove_slot, worker_, std::move(root),
-                                checkpoint::task_branch(run_.id, task_.id));
+auto git_task_store::free_slot(fs::path root, std::size_t waiting) -> awaited<void> {
+  std::string branch = checkpoint::task_branch(run_.id, task_.id);
+  if (where_ && same_place(where_->tree.root, root) && free_.size() < waiting) {
+    const auto aside = co_await io::run_on(worker_->pool, set_slot_aside, worker_, where_, branch);
+    if (aside) {
+      free_.push_back(std::move(where_));
+      co_return result<void>();
+    }
+  }
+  co_return co_await io::run_on(worker_->pool, remove_slot, worker_, std::move(root),
+                                std::move(branch));
 }
 
 bool git_task_store::slot_exists(const fs::path& root) const {
@@ -140,6 +168,19 @@ auto git_task_store::publish_checkpoint(checkpoint::prepared prepared, git::snap
                                         bool keep_branch) -> awaited<std::string> {
   co_return co_await io::run_on(worker_->pool, run::publish_checkpoint, worker_, where_,
                                 std::move(prepared), std::move(files), keep_branch);
+}
+
+asio::awaitable<void> git_task_store::merge_packs(std::stop_token stop) {
+  if (std::exchange(run_.merging, true)) co_return;
+  const git::repository* repo = &worker_->repo;  // of which nothing is used but its place
+  (void)co_await io::run_on(run_.merger, run::merge_packs, repo, std::move(stop));
+  run_.merging = false;
+}
+
+auto git_task_store::remove_unreachable(std::stop_token stop)
+    -> awaited<std::optional<std::uint64_t>> {
+  const git::repository* repo = &worker_->repo;  // of which nothing is used but its place
+  co_return co_await io::run_on(run_.remover, run::remove_unreachable, repo, std::move(stop));
 }
 
 auto git_task_store::remove_checkpoint(git::oid record) -> awaited<void> {
@@ -223,6 +264,7 @@ result<void> git_run_store::open(const run_id& run, const plan& p) {
   REMORA_TRY(fs::path slots, slots_root(repo_, p.workspace.dir));
   const run_layout places = layout(run);
   REMORA_TRY(run_lock taken, run_lock::take(places));
+  REMORA_TRY(git::program_settings programs, programs_at_first(repo_, places.programs()));
   auto watch = git::change_watch::open();
   run_.reset(new git_run{.id = run,
                          .what = p,
@@ -230,7 +272,9 @@ result<void> git_run_store::open(const run_id& run, const plan& p) {
                          .slots_root = std::move(slots),
                          .checkout = repo_.work_dir().value_or(fs::path()),
                          .watch = watch ? std::move(*watch) : nullptr,
-                         .lock = std::move(taken)});
+                         .shared = git::share_trees(),
+                         .lock = std::move(taken),
+                         .programs = std::move(programs)});
   sweep_slots(run_->slots_root);
   REMORA_TRY(shared_worker * first, open_worker());
   recorder_ = std::make_unique<run_record_writer>(first->worker.repo, first->worker.objects, run,
@@ -242,6 +286,7 @@ result<void> git_run_store::open(const run_id& run, const plan& p) {
 
 result<shared_worker*> git_run_store::open_worker() {
   REMORA_TRY(git::repository opened, repo_.reopen());
+  opened.trust_only(run_->programs);
   return &workers_.emplace_back(std::move(opened), &run_->lock);
 }
 
@@ -273,7 +318,19 @@ result<std::unique_ptr<task_store>> git_run_store::open_task(const task_plan& ta
   if (chosen->tasks > 0 && workers_.size() < most) {
     REMORA_TRY(chosen, open_worker());
   }
-  return std::unique_ptr<task_store>(std::make_unique<git_task_store>(*run_, task, *chosen));
+  return std::unique_ptr<task_store>(std::make_unique<git_task_store>(*run_, task, *chosen, free_));
+}
+
+auto git_run_store::remove_free_slots() -> awaited<void> {
+  result<void> all;
+  const free_slots unused = std::exchange(free_, {});
+  for (const std::shared_ptr<workspace>& slot : unused) {
+    fs::path root = slot->tree.root;
+    auto removed =
+        co_await io::run_on(keeper(), remove_free_slot, &workers_.front().worker, std::move(root));
+    if (!removed) all = removed;
+  }
+  co_return all;
 }
 
 void git_run_store::remove_run() {
@@ -283,11 +340,15 @@ void git_run_store::remove_run() {
   release_packs(repo_);
 }
 
+auto git_run_store::commit_checkout(std::int64_t seconds) -> awaited<checkout_base> {
+  co_return co_await io::run_on(keeper(), run::commit_checkout, &workers_.front().worker, seconds);
+}
+
 auto git_run_store::record_start(json::object run, std::vector<git::oid> parents,
                                  std::optional<run_id> continues) -> awaited<void> {
-  const git::repository* repo = &workers_.front().worker.repo;
-  co_return co_await io::run_on(keeper(), start_record, recorder_.get(), repo, std::move(run),
-                                run_->what, std::move(parents), std::move(continues));
+  co_return co_await io::run_on(keeper(), start_record, recorder_.get(), &workers_.front().worker,
+                                std::move(run), run_->what, std::move(parents),
+                                std::move(continues));
 }
 
 auto git_run_store::record_open() -> awaited<void> {

@@ -134,8 +134,7 @@ void find_half_made(const std::vector<git::made_worktree>& trees, std::vector<le
     found.push_back(
         {.kind = "worktree",
          .subject = tree.root.string(),
-         .text = fmt::format("the worktree {} is half made, and no agent was ever in it",
-                             tree.root.string()),
+         .text = fmt::format("the worktree {} is half made, and nobody has it", tree.root.string()),
          .remove = [root = tree.root](git::repository& r) {
            return git::remove_half_made(r, root);
          }});

@@ -49,6 +49,9 @@ json::object task_json(const task_plan& t) {
           {"verify", command(t.verify)},
           {"include", texts(t.include)},
           {"branch", t.branch},
+          {"max_file_bytes", t.max_file_bytes},
+          {"max_checkpoint_bytes", t.max_checkpoint_bytes},
+          {"max_disk_bytes", t.max_disk_bytes},
           {"brief", t.brief}};
 }
 
@@ -68,6 +71,12 @@ std::string text(const json::object& o, std::string_view key) {
 }
 milliseconds ms(const json::object& o, std::string_view key) {
   return milliseconds(o.at(key).to_number<std::int64_t>());
+}
+
+/// A key that the first plans of this version did not have.
+std::uint64_t size_or(const json::object& o, std::string_view key, std::uint64_t otherwise) {
+  const json::value* v = o.if_contains(key);
+  return v ? v->to_number<std::uint64_t>() : otherwise;
 }
 
 std::vector<std::string> list(const json::value& v) {
@@ -122,6 +131,9 @@ task_plan read_task(const json::object& o) {
   for (const std::string& id : list(o.at("after"))) t.after.push_back(task_id::parse(id).value());
   if (o.at("base_task").is_string()) t.base_task = task_id::parse(text(o, "base_task")).value();
   t.limits.verifies = t.verify.has_value();
+  t.max_file_bytes = size_or(o, "max_file_bytes", t.max_file_bytes);
+  t.max_checkpoint_bytes = size_or(o, "max_checkpoint_bytes", t.max_checkpoint_bytes);
+  t.max_disk_bytes = size_or(o, "max_disk_bytes", t.max_disk_bytes);
   return t;
 }
 

@@ -77,14 +77,7 @@ result<void> plan_reader::read(const Node& root) {
             }},
       field{"name", [&](const Node& n) { return yaml_.text(n, plan_.name); }},
       field{"repo", [&](const Node& n) { return yaml_.text(n, repo); }},
-      field{"base",
-            [&](const Node& n) -> result<void> {
-              REMORA_CHECK(yaml_.text(n, plan_.base));
-              if (plan_.base == "worktree")
-                return yaml_.at(
-                    n, "'base: worktree' is not supported by this version of remora; commit first");
-              return {};
-            }},
+      field{"base", [&](const Node& n) { return yaml_.text(n, plan_.base); }},
       field{"parallel", [&](const Node& n) { return positive(n, plan_.parallel, 10'000); }},
       field{"rules", [&](const Node& n) { return yaml_.text(n, plan_.rules); }},
       field{"agents", [&](const Node& n) { return agents(n); }},
@@ -335,6 +328,13 @@ result<void> plan_reader::checkpoints(const Node& node, draft& d) {
       field{"interval", [&](const Node& n) { return duration(n, c.interval); }},
       field{"min_gap", [&](const Node& n) { return duration(n, c.min_gap); }},
       field{"branch", [&](const Node& n) { return yaml_.flag(n, d.task.branch); }},
+      field{"max_file",
+            [&](const Node& n) { return yaml_.scalar(n, d.task.max_file_bytes, parse_size); }},
+      field{
+          "max_total",
+          [&](const Node& n) { return yaml_.scalar(n, d.task.max_checkpoint_bytes, parse_size); }},
+      field{"max_disk",
+            [&](const Node& n) { return yaml_.scalar(n, d.task.max_disk_bytes, parse_size); }},
   };
   return yaml_.map(node, "'checkpoint'", fields);
 }

@@ -55,16 +55,18 @@ result<fs::path> find_agent_program(const plan& p, const agent::agent_config& a)
 result<run_preview> preview(const git::repository& repo, const plan& p) {
   run_preview view;
   REMORA_CHECK(check_names(repo));
+  const bool dirty = p.base == checkout_as_base;
+  const std::string base = dirty ? "HEAD" : p.base;
   for (const task_plan& t : p.tasks) {
     if (!t.base_task) {
-      auto commit = repo.resolve_commit(t.base.empty() ? p.base : t.base);
+      auto commit = repo.resolve_commit(t.base.empty() ? base : t.base);
       if (!commit) return within(fmt::format("task '{}'", t.id.str()), commit.error());
       view.bases[t.id.str()] = *commit;
     }
     const agent::agent_config& a = p.agents.at(t.agent);
     REMORA_TRY(view.programs[a.name], find_agent_program(p, a));
   }
-  if (repo.work_dir()) {
+  if (repo.work_dir() && !dirty) {
     REMORA_TRY(view.dirty, repo.dirty_paths(dirty_paths_told));
   }
   return view;

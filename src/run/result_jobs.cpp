@@ -3,6 +3,7 @@
 
 #include <remora/checkpoint/foreign.hpp>
 #include <remora/core/text.hpp>
+#include <remora/git/packs.hpp>
 #include <remora/git/ref_log.hpp>
 #include <remora/run/git_jobs.hpp>
 
@@ -119,6 +120,7 @@ result<void> move_branch(git_worker* worker, const result_request& r, const git:
 
 result<result_made> publish_result(git_worker* worker, result_request r) {
   git::repository& repo = worker->repo;
+  REMORA_TRY(const unique_fd held, git::hold_objects(repo));
   result_made made;
   const bool again = !r.published.is_zero();
   auto final = read_mended(repo, [&] { return read_final(worker, r); });

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <remora/core/clock.hpp>
 #include <remora/core/posix.hpp>
+#include <remora/git/left_out.hpp>
 #include <remora/git/packs.hpp>
 #include <remora/git/worktree.hpp>
 #include <remora/run/retire.hpp>
@@ -20,13 +21,13 @@ result<void> delete_ref(git::repository& repo, const std::string& name) {
   return repo.delete_ref(name, *target);
 }
 
-/// Whether its last checkpoint lacks what could not be read: that is in its worktree alone.
-bool left_unreadable(const task_fold& task) {
+/// Whether its last checkpoint lacks what is in its worktree alone.
+bool left_only_copy(const task_fold& task) {
   const json::value* left_out = task.ended.if_contains("left_out");
   if (!left_out || !left_out->is_array()) return false;
   return std::ranges::any_of(left_out->get_array(), [](const json::value& v) {
     const json::value* reason = v.is_object() ? v.get_object().if_contains("reason") : nullptr;
-    return reason && reason->is_string() && reason->get_string() == git::unreadable;
+    return reason && reason->is_string() && git::is_nowhere_else(reason->get_string());
   });
 }
 
@@ -63,10 +64,9 @@ result<std::string> unmerged_work(const git::repository& repo, const run_view& v
   if (checkpoint)
     return fmt::format("the checkpoint of task {} holds work that is nowhere else", task.id);
   std::error_code ec;
-  if (left_unreadable(task) && git::is_made_worktree(repo, task.slot) &&
+  if (left_only_copy(task) && git::is_made_worktree(repo, task.slot) &&
       std::filesystem::is_directory(task.slot, ec))
-    return fmt::format("{} holds files of task {} that could not be read, and are in no checkpoint",
-                       task.slot, task.id);
+    return fmt::format("{} holds files of task {} that are in no checkpoint", task.slot, task.id);
   return std::string();
 }
 

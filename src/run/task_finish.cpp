@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <iterator>
 #include <remora/core/text.hpp>
+#include <remora/git/left_out.hpp>
 
 #include "run/task_runner.hpp"
 
@@ -97,9 +98,14 @@ asio::awaitable<result<void>> task_runner::publish_steps() {
         fmt::format("the agent's HEAD does not descend from the base {}: the result holds what "
                     "the agent made of it, and may lack commits of the base",
                     start_.base.hex()));
-  if (!whole)
-    warn(fmt::format("the checkpoint is kept: it holds {} paths that the result does not",
-                     made_->left_out.size()));
+  if (!whole && made_->left_out.empty())
+    warn("the checkpoint is kept: it holds more than the result does");
+  else if (!whole)
+    warn(
+        fmt::format("the checkpoint is kept: the result lacks {} of its paths, or has them in "
+                    "another form; the first is {} ({})",
+                    made_->left_out.size(), to_utf8(made_->left_out.front().path),
+                    made_->left_out.front().reason));
   const sequence told =
       run_.tell("result_published", about({{"commit", result_commit_.hex()}, {"whole", whole}}));
   auto durable = co_await run_.log->durable(told);
@@ -143,24 +149,31 @@ asio::awaitable<void> task_runner::finish(supervise::finish f) {
   const keep_policy keep = run_.what.workspace.keep;
   const bool keep_slot = goes_on || keep == keep_policy::always ||
                          (!succeeded && (keep == keep_policy::failed || unsaved_));
-  if (!keep_slot && !holds_unreadable()) co_await free_slot();
+  if (!keep_slot && !holds_only_copy()) co_await free_slot(succeeded && made_ && made_->whole);
   run_.tell("task_ended", ended_);
 }
 
-/// What the last checkpoint, or the one that the result was made of, lacks for that reason.
-bool task_runner::holds_unreadable() {
-  const auto paths = git::unreadable_paths(made_ ? made_->left_out : left_out_);
-  if (paths.empty() || start_.slot.empty()) return false;
-  warn(fmt::format("the worktree {} stays: {}{} could not be read, and is in no checkpoint",
-                   start_.slot, to_utf8(paths.front()),
-                   paths.size() > 1 ? fmt::format(" (and {} more)", paths.size() - 1) : ""));
+/// Of what the last checkpoint, or the one that the result was made of, lacks.
+bool task_runner::holds_only_copy() {
+  const std::vector<git::omission>& left_out = made_ ? made_->left_out : left_out_;
+  const auto alone = [](const git::omission& o) { return git::is_nowhere_else(o.reason); };
+  const auto first = std::ranges::find_if(left_out, alone);
+  if (first == left_out.end() || start_.slot.empty()) return false;
+  const std::string_view why = first->reason == git::unreadable        ? "could not be read"
+                               : first->reason == git::beyond_snapshot ? "did not fit"
+                                                                       : "is too large";
+  const auto more = std::ranges::count_if(left_out, alone) - 1;
+  warn(fmt::format("the worktree {} stays: {}{} {}, and is in no checkpoint", start_.slot,
+                   to_utf8(first->path), more > 0 ? fmt::format(" (and {} more)", more) : "", why));
   return true;
 }
 
-asio::awaitable<void> task_runner::free_slot() {
+/// `for_others`: the next task may have it.
+asio::awaitable<void> task_runner::free_slot(bool for_others) {
   for (const std::string& slot : {start_.slot, start_.discard}) {
     if (slot.empty()) continue;
-    auto removed = co_await store_->remove_slot(slot);
+    const std::size_t waiting = for_others ? run_.fold.waiting() : 0;
+    auto removed = co_await store_->free_slot(slot, waiting);
     if (!removed)
       warn(fmt::format("the worktree {} stays: {}", slot, removed.error().what));
     else

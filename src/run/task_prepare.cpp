@@ -51,6 +51,8 @@ slot_request task_runner::make_slot_request() const {
   request.same_run = start_.same_run || attempt_.value() > start_.made;
   request.aside = aside();
   request.rules.include = task_.include;
+  request.rules.max_file_bytes = task_.max_file_bytes;
+  request.rules.max_bytes = task_.max_checkpoint_bytes;
   request.rules.branch = branch();
   return request;
 }

@@ -48,6 +48,7 @@ task_runner::task_runner(run_context& run, const task_plan& task, task_start sta
       saves_ended_(run.loop),
       record_(start_.record),
       number_(start_.number),
+      chain_bytes_(start_.chain_bytes),
       progress_saved_(mind_.progress()) {
   unsaved_ = !start_.slot.empty();  // an agent was there, and nobody has looked since
 }

@@ -83,15 +83,18 @@ class task_runner {
   boost::asio::awaitable<void> await_saves();
   boost::asio::awaitable<result<supervise::saved>> save_once(supervise::save what);
   save_request make_save_request(const supervise::save& what);
-  void tell_unreadable(const std::vector<git::omission>& left_out);
+  void tell_left_out(const std::vector<git::omission>& left_out);
+  void tell_given_up(const checkpoint::prepared& first);
+  void free_given_up();
+  boost::asio::awaitable<void> remove_given_up();
 
   // task_finish.cpp: verification, result, end
   boost::asio::awaitable<void> verify();
   boost::asio::awaitable<void> publish();
   boost::asio::awaitable<result<void>> publish_steps();
   boost::asio::awaitable<std::vector<std::string>> new_branches();
-  boost::asio::awaitable<void> free_slot();
-  bool holds_unreadable();
+  boost::asio::awaitable<void> free_slot(bool for_others);
+  bool holds_only_copy();
   bool publishes_only() const noexcept {
     return start_.result_is_due || !start_.published.is_zero();
   }
@@ -156,6 +159,10 @@ class task_runner {
   std::optional<git::oid> record_;  ///< the newest
   git::oid files_;                  ///< its files commit
   checkpoint_no number_;
+  std::uint64_t chain_bytes_ = 0;  ///< what those of the newest chain added on the disk
+  bool disk_full_ = false;         ///< so the next one gives up those before it
+  bool given_up_ = false;          ///< what older chains took may not be free yet
+  bool removing_ = false;
   std::uint64_t out_saved_ = 0, err_saved_ = 0;
   std::string state_saved_;
   std::uint64_t progress_saved_ = 0;

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cerrno>
 #include <remora/core/text.hpp>
+#include <remora/core/units.hpp>
+#include <remora/git/left_out.hpp>
 
 #include "run/task_runner.hpp"
 
@@ -37,6 +40,7 @@ asio::awaitable<void> task_runner::save_all() {
     }
     warn(fmt::format("checkpoint ({}) failed: {}; it is tried again", what.reason,
                      saved.error().what));
+    if (saved.error().is_errno(ENOSPC) || saved.error().is_errno(EDQUOT)) disk_full_ = true;
     const bool slot_lost = what.final && saved.error().is(errc::vanished);
     if (slot_lost && !start_.slot.empty()) start_.abandoned = std::exchange(start_.slot, {});
     post(supervise::save_failed{what.token, saved.error().what, slot_lost});
@@ -58,6 +62,7 @@ save_request task_runner::make_save_request(const supervise::save& what) {
   r.record.reason = what.unfrozen ? what.reason + ", unfrozen" : what.reason;
   r.record.base = start_.base;
   r.record.previous = record_;
+  r.record.thin = record_ && (disk_full_ || chain_bytes_ > task_.max_disk_bytes);
   r.record.seconds =
       std::chrono::duration_cast<std::chrono::seconds>(run_.time.wall().time_since_epoch()).count();
   r.record.mind.state = mind_.to_json();
@@ -76,13 +81,44 @@ save_request task_runner::make_save_request(const supervise::save& what) {
   return r;
 }
 
-/// Each path once: while it stays unreadable, every checkpoint lacks it.
-void task_runner::tell_unreadable(const std::vector<git::omission>& left_out) {
+/// Each path once: while it stays unreadable, every checkpoint lacks it. What does not fit may be
+/// many, and fit into the next one.
+void task_runner::tell_left_out(const std::vector<git::omission>& left_out) {
   const std::vector<std::string> known = git::unreadable_paths(left_out_);
   for (const std::string& path : git::unreadable_paths(left_out))
     if (!std::ranges::binary_search(known, path))
       warn(fmt::format("{} cannot be read: the checkpoint is without it", to_utf8(path)));
+  const auto beyond = [](const git::omission& o) { return o.reason == git::beyond_snapshot; };
+  const auto first = std::ranges::find_if(left_out, beyond);
+  if (first != left_out.end() && std::ranges::none_of(left_out_, beyond))
+    warn(fmt::format(
+        "{} paths, {} among them, did not fit into the checkpoint (checkpoint.max_total)",
+        std::ranges::count_if(left_out, beyond), to_utf8(first->path)));
   left_out_ = left_out;
+}
+
+void task_runner::tell_given_up(const checkpoint::prepared& first) {
+  warn(fmt::format("the checkpoints before {} are given up: {}", first.what.number.value(),
+                   disk_full_
+                       ? "the disk is full"
+                       : fmt::format("they added {}B to the repository (checkpoint.max_disk)",
+                                     format_count(chain_bytes_))));
+  disk_full_ = false;
+  given_up_ = true;
+}
+
+/// Where somebody is at work on the objects, it is tried again after the next checkpoint.
+void task_runner::free_given_up() {
+  if (!given_up_ || std::exchange(removing_, true)) return;
+  work_.spawn("remove", remove_given_up());
+}
+
+asio::awaitable<void> task_runner::remove_given_up() {
+  auto freed = co_await store_->remove_unreachable(stop_work_.get_token());
+  removing_ = false;
+  given_up_ = freed && !*freed;
+  if (!freed && !stop_work_.stop_requested())
+    warn(fmt::format("what older checkpoints took is not free yet: {}", freed.error().what));
 }
 
 asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save what) {
@@ -93,13 +129,14 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
   const std::string state = request.record.mind.state;
   const std::uint64_t out_to = request.out_to, err_to = request.err_to;
   const std::size_t times_taken = times_.size();
+  const bool thins = request.record.thin;
 
   auto taken = co_await store_->take_checkpoint(std::move(request), stop_work_.get_token());
   if (!taken) co_return taken.error();
   for (const std::string& lock : taken->removed_locks)
     warn(fmt::format("removed {}, which the dead agent's git left", lock));
 
-  tell_unreadable(taken->left_out);
+  tell_left_out(taken->left_out);
   supervise::saved done;
   done.token = what.token;
   done.changed = taken->files_differ || taken->head_moved;
@@ -110,7 +147,9 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
                             {"commit", p.what.files.hex()},
                             {"record", p.what.commit.hex()},
                             {"old", p.old.hex()},
-                            {"reason", p.what.reason}};
+                            {"reason", p.what.reason},
+                            {"packed", p.packed},
+                            {"thins", thins}};
     const sequence intent = run_.tell("checkpoint_prepared", about(mark));
     auto durable = co_await run_.log->durable(intent);
     if (!durable) {
@@ -135,10 +174,15 @@ asio::awaitable<result<supervise::saved>> task_runner::save_once(supervise::save
     event["bytes"] = p.bytes;
     event["left_out"] = taken->left_out.size();
     run_.tell("checkpoint_saved", about(std::move(event)));
+    if (thins) tell_given_up(p);
+    chain_bytes_ = (thins ? 0 : chain_bytes_) + p.packed;
+    taken->held.reset();
+    free_given_up();
   }
   if (what.final) unsaved_ = false;
   progress_saved_ = progress;
   done.took = std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - began);
+  if (taken->prepared) co_await store_->merge_packs(stop_work_.get_token());
   co_return done;
 }
 

@@ -34,6 +34,8 @@ bool can_go_on_in_slot(const task_fold& fold, bool slot_there, std::string_view 
 void take_fold(const task_fold& fold, bool slot_there, std::string_view boot, recovered_task& r) {
   task_start& start = r.start;
   start.result_is_due = fold.result_is_due() && start.record == fold.saved->record;
+  const bool prepared = fold.prepared && start.record == fold.prepared->record;
+  start.chain_bytes = prepared ? fold.prepared->chain_bytes(fold.chain_bytes) : fold.chain_bytes;
   start.counted = fold.counted();
   start.made = fold.attempts.empty() ? 0 : fold.attempts.back().number.value();
   take_slot(fold, slot_there, boot, r);

@@ -20,20 +20,12 @@ import unittest
 from pathlib import Path
 
 import main_job
-from main_job import PATIENCE, Job, wait_until
+from main_job import AGENT, MORE, PATIENCE, Job, wait_until
 
 NOBODY = 65534
 LOCAL = ("-c", "protocol.file.allow=always")
 SPECIAL_BITS = "its setuid or setgid bit"  # of a file that is there
 IGNORED = ("ignored.o", "build", "sub/ignored.o")
-
-AGENT = r"""
-cat > /dev/null
-echo $$ >> "$SEEN/pids.job"
-touch "$SEEN/started.$REMORA_ATTEMPT"
-exec sleep 987654
-"""
-MORE = "defaults: {checkpoint: {min_gap: 10ms, interval: 300ms}, limits: {wall: 20m}}"
 
 
 def git(directory, *args, **more):
@@ -278,18 +270,6 @@ class Corpus(Job):
         if directory.exists():
             directory.chmod(0o700)
 
-    def checkpoint(self):
-        [run] = [line["run"] for line in self.events(self.remora("list", "--json"))]
-        (shown,) = self.events(self.remora("checkpoint", "show", f"{run}/job", "--json"))
-        return run, {self.path_of(item): item["reason"] for item in shown["manifest"]["left_out"]}
-
-    def begin(self, *args):
-        """The worktree of an agent that does nothing any more."""
-        process = self.start(*args)
-        wait_until("the agent is at work", lambda: (self.seen / f"started.{1 + (args[0] == 'resume')}").exists())
-        (slot,) = (self.dir / "state").glob("remora/*/slots/*")
-        return process, slot
-
     def built(self):
         """The run, its worktree and what is in there, once a checkpoint has all of it."""
         process, slot = self.begin("run", self.plan(["job"], MORE, AGENT))
@@ -315,10 +295,6 @@ class Corpus(Job):
             return any(path == out or path.startswith(out + "/") for out in [*lacks, *IGNORED])
         self.assertEqual([(path[-120:], before.get(path), after.get(path)) for path in sorted(before.keys() | after.keys())
                           if before.get(path) != after.get(path) and not explained(path)], [])
-
-    @staticmethod
-    def path_of(item):
-        return text(bytes.fromhex(item["path_hex"])) if "path_hex" in item else item["path"]
 
     def test_all_of_it_is_captured_and_restored_beside_it(self):
         _, _, before = self.built()

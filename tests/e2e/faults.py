@@ -35,6 +35,26 @@ echo '{"type":"finished","ok":true}'
 """
 
 
+# Each turn leaves 60 kB that nothing deflates, and waits until it is saved.
+THIRTY_TURNS = r"""
+cat > /dev/null
+if [ "$REMORA_ATTEMPT" = 1 ]; then
+  for n in $(seq 30); do
+    head -c 60000 /dev/urandom > blob
+    echo '{"type":"turn_ended"}'
+    until [ "$(git rev-parse -q --verify "refs/heads/remora-wip/$REMORA_RUN/$REMORA_TASK:blob")" = "$(git hash-object blob)" ]; do
+      sleep 0.02
+    done
+    du -sb "$PACKS" | cut -f 1 >> "$SEEN/disk"
+  done
+  cp blob "$SEEN/blob"
+  : > "$SEEN/worked"
+  exec sleep 987654
+fi
+echo '{"type":"finished","ok":true}'
+"""
+
+
 class Faults(Job):
     def plan(self, tasks, more="", script=TURNS, repo=None):
         file = Path(super().plan(tasks, more, script, repo))
@@ -53,6 +73,29 @@ class Faults(Job):
         _, over = self.succeeds("run", self.plan(["a"]))
         self.assertTrue(lock.exists())
         self.assertEqual(self.git("show", f"{over[0]['branch']}:grow.txt"), "1\n2\n3\n")
+
+    def test_the_checkout_as_it_is_can_be_the_base(self):
+        (self.repo / ".gitignore").write_text("ignored\n")
+        (self.repo / "staged").write_text("old\n")
+        self.git("add", "-A")
+        self.git("commit", "-qm", "more")
+        for name in ("staged", "changed", "ignored", "key.pem"):
+            (self.repo / name).write_text(f"{name}\n")
+        self.git("add", "staged")
+        os.mkfifo(self.repo / "pipe")
+        before = self.git("status", "--porcelain"), (self.repo / ".git/index").read_bytes(), self.git("rev-parse", "HEAD")
+        plan = Path(self.plan(["a", "b"]))
+        plan.write_text(plan.read_text().replace("version: 1\n", "version: 1\nbase: worktree\n"))
+        events, over = self.succeeds("run", str(plan))
+        self.assertEqual((self.git("status", "--porcelain"), (self.repo / ".git/index").read_bytes(), self.git("rev-parse", "HEAD")), before)
+        base = over[0]["base"]
+        self.assertEqual({e["base"] for e in over}, {base})
+        self.assertEqual(self.git("rev-parse", f"{base}^"), before[2])
+        self.assertEqual(self.git("show", f"{base}:staged") + self.git("show", f"{base}:changed"), "staged\nchanged\n")
+        self.assertNotIn("ignored", self.git("ls-tree", "--name-only", base).split())
+        self.assertEqual(self.git("show", f"{over[0]['branch']}:changed"), "changed\n")
+        told = [e["text"] for e in events if e["type"] == "warning"]
+        self.assertEqual(len([t for t in told if "key.pem" in t or "pipe" in t]), 2, told)
 
     def test_G6_a_run_that_met_a_stuck_lock_of_packed_refs_goes_on_without_it(self):
         lock = self.repo / ".git/packed-refs.lock"
@@ -255,6 +298,45 @@ class Faults(Job):
         pruned = self.remora("prune", "--yes", "--older-than", "0s")
         self.assertIn("kept", pruned.stdout)
         self.assertEqual((slot / "bad").read_text(), "bad\n")
+
+    def test_W13_what_does_not_fit_into_a_checkpoint_is_not_removed(self):
+        plan = self.plan(["a"], "workspace: {keep: never}\ndefaults: {checkpoint: {max_total: 100k}}",
+                         "cat >/dev/null\nhead -c 300000 /dev/zero > big\necho small > small\n"
+                         'echo \'{"type":"finished","ok":true}\'\n')
+        events, over = self.succeeds("run", plan)
+        said = " ".join(e["text"] for e in events if e["type"] == "warning")
+        self.assertIn("big among them, did not fit into the checkpoint", said)
+        self.assertEqual(over[0]["left_out"], [{"reason": "checkpoint too large", "path": "big"}])
+        self.assertEqual(self.git("show", f"{over[0]['branch']}:small"), "small\n")
+        slot = Path(re.search("the worktree ([^ ]*) stays: big did not fit", said)[1])
+        self.assertEqual((slot / "big").stat().st_size, 300000)
+        self.git("merge", "-q", over[0]["branch"])
+        self.assertIn("kept", self.remora("prune", "--yes", "--older-than", "0s").stdout)
+
+    def test_F8_older_checkpoints_are_given_up_before_they_fill_the_disk(self):
+        packs = self.repo / ".git/objects/pack"
+        self.env["PACKS"] = str(packs)
+        plan = Path(self.plan(["a"], "defaults: {checkpoint: {max_disk: 300k, min_gap: 100ms}}", THIRTY_TURNS))
+        plan.write_text(plan.read_text().replace("pass_env: [SEEN]", "pass_env: [SEEN, PACKS]"))
+        orchestrator = self.start("run", str(plan))
+        main_job.wait_until("thirty checkpoints", (self.seen / "worked").exists)
+        orchestrator.kill()
+        orchestrator.wait()
+        disk = [int(n) for n in (self.seen / "disk").read_text().split()]
+        self.assertEqual(len(disk), 30)
+        # 300k, the newest, what came while older ones went, and twice that while packs are merged: not 1.8M and twice that.
+        self.assertLess(max(disk), 1_000_000, disk)
+        self.git("fsck", "--strict", "--full")
+        listed = self.remora("checkpoint", "list", "last/a").stdout.splitlines()
+        self.assertRegex(listed[-1], r"^older than \d+: given up")
+        self.assertLess(len(listed), 15)
+        blob = (self.seen / "blob").read_bytes()
+        self.remora("checkpoint", "restore", "last/a", "--to", str(self.dir / "restored"))
+        self.assertEqual((self.dir / "restored/blob").read_bytes(), blob)
+        events, over = self.succeeds("resume")
+        self.git("fsck", "--strict", "--full")
+        result = subprocess.run(["git", "show", f"{over[0]['branch']}:blob"], cwd=self.repo, env=self.env, capture_output=True, timeout=PATIENCE)
+        self.assertEqual(result.stdout, blob)
 
     @unittest.skipUnless(os.geteuid() == 0, "giving a repository to somebody else needs root")
     def test_G18_somebody_elses_repository_is_explained(self):

@@ -58,6 +58,16 @@ exec sleep 987654
 """
 
 
+# Does nothing any more: a test works in its worktree.
+AGENT = r"""
+cat > /dev/null
+echo $$ >> "$SEEN/pids.job"
+touch "$SEEN/started.$REMORA_ATTEMPT"
+exec sleep 987654
+"""
+MORE = "defaults: {checkpoint: {min_gap: 10ms, interval: 300ms}, limits: {wall: 20m}}"
+
+
 def alive(pid):
     """True for a process that still runs: a zombie does not."""
     try:
@@ -140,6 +150,23 @@ class Job(unittest.TestCase):
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.started.append(process)
         return process
+
+    def begin(self, *args, cwd=None):
+        """Starts what starts AGENT: the process, and the agent's worktree."""
+        process = self.start(*args, cwd=cwd)
+        wait_until("the agent is at work", lambda: (self.seen / f"started.{1 + (args[0] == 'resume')}").exists())
+        (slot,) = (self.dir / "state").glob("remora/*/slots/*")
+        return process, slot
+
+    def checkpoint(self):
+        """The run, and what its task's newest checkpoint left out: path -> reason."""
+        [run] = [line["run"] for line in self.events(self.remora("list", "--json"))]
+        (shown,) = self.events(self.remora("checkpoint", "show", f"{run}/job", "--json"))
+        return run, {self.path_of(item): item["reason"] for item in shown["manifest"]["left_out"]}
+
+    @staticmethod
+    def path_of(item):
+        return os.fsdecode(bytes.fromhex(item["path_hex"])) if "path_hex" in item else item["path"]
 
     def run_on_a_small_disk(self, limit, script, prepare=lambda small: None):
         """A run in a repository on a tmpfs with `limit`. Once remora warns, the agent, which waits at $SEEN/wait, is let go on.

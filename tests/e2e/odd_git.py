@@ -2,22 +2,28 @@
 """Repositories and git directories that are not plain: indexes that cannot be read, what a killed git left, partial and
 sparse clones.
 
-    tests/e2e/odd_git.py --remora PROGRAM [TEST …]
+    tests/e2e/odd_git.py --remora PROGRAM [--files N] [TEST …]
 
-Whatever the git directory of a worktree is like, its files are saved, nothing hangs, and nobody takes a file that is not
-checked out for a deleted one. Needs git and nothing else.
+Whatever the git directory of a worktree is like, its files are saved, nothing hangs, nobody takes a file that is not
+checked out for a deleted one, or fetches one. Sparse clones are of N files (200); how long it took is printed. Needs git
+and nothing else.
 """
 
+import argparse
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import main_job
-from corpus import AGENT, MORE, git, walk
-from main_job import Job, wait_until
+from corpus import git, walk
+from main_job import AGENT, MORE, PATIENCE, Job, wait_until
 
-FOLDERS, FILES = 10, 20  # of the clones
+options = argparse.Namespace(files=200)
 
 
 def files_in(top):
@@ -32,12 +38,6 @@ class OddGit(Job):
     def setUp(self):
         super().setUp()
         os.environ.update(self.env)  # for the gits of `git`
-
-    def begin(self, *args, cwd=None):
-        process = self.start(*args, cwd=cwd)
-        wait_until("the agent is at work", lambda: (self.seen / f"started.{1 + (args[0] == 'resume')}").exists())
-        (slot,) = (self.dir / "state").glob("remora/*/slots/*")
-        return process, slot
 
     def saved(self, name, cwd=None):
         """Once a checkpoint has the file `name`: its record."""
@@ -111,55 +111,77 @@ class OddGit(Job):
 
     # --- G22 ---
 
-    def clone(self, *options):
+    def clone(self, *how):
         """Of a repository with many files, of which it has few blobs."""
-        for folder in range(FOLDERS):
-            (self.repo / f"d{folder}").mkdir()
-            for file in range(FILES):
-                (self.repo / f"d{folder}" / f"f{file}").write_text(f"{folder} {file}\n")
-        self.git("add", "-A")
-        self.git("commit", "-qm", "many")
+        folders = max(10, options.files // 300)
+        lines = ["commit refs/heads/main\ncommitter A <a@example.org> 0 +0000\ndata 4\nmany\nfrom refs/heads/main^0\n"]
+        for n in range(options.files):
+            text = f"file {n}\n"
+            lines.append(f"M 100644 inline d{n % folders}/f{n // folders}\ndata {len(text)}\n{text}\n")
+        subprocess.run(["git", "fast-import", "--quiet"], cwd=self.repo, env=self.env, input="".join(lines).encode(), check=True)
         self.git("config", "uploadpack.allowFilter", "true")
         self.git("config", "uploadpack.allowAnySHA1InWant", "true")
         clone = self.dir / "clone"
         self.git("clone", "-q", "--filter=blob:none", "--sparse", f"file://{self.repo}", str(clone), cwd=self.dir)
-        self.git("sparse-checkout", "set", *options, "d1", cwd=clone)
+        self.git("sparse-checkout", "set", *how, "d1", cwd=clone)
         return clone
 
-    def sparse_run(self, *options):
-        """Work in a sparse worktree, and a successor's in a new one."""
-        clone = self.clone(*options)
+    def missing(self, clone):
+        return {line for line in self.git("rev-list", "--objects", "--all", "--missing=print", cwd=clone).splitlines() if line[0] == "?"}
+
+    def phase(self, name):
+        now = time.monotonic()
+        if name:
+            print(f"{options.files} files: {name}: {now - self.since:.2f} s")
+        self.since = now
+
+    def sparse_run(self, *how, in_place):
+        """Work in a sparse worktree, and a successor's: there, or in a new one."""
+        clone = self.clone(*how)
+        not_there = self.missing(clone)
+        self.assertGreater(len(not_there), options.files // 2)
         script = AGENT.replace("exec sleep", '[ ! -e "$SEEN/release" ] || exit 0\nexec sleep')
+        self.phase("")
         process, slot = self.begin("run", self.plan(["job"], MORE, script, clone), cwd=clone)
+        self.phase("the agent has a worktree")
         self.assertFalse((slot / "d2").exists(), "G22: the worktree is not sparse")
         (slot / "d1" / "f1").write_text("changed\n")
         (slot / "d1" / "f2").unlink()
+        (slot / "d3").mkdir()
+        (slot / "d3" / "outside").write_text("new\n")
         (slot / "new").write_text("new\n")
         record = self.saved("new", cwd=clone)
-        whole = self.files("HEAD", clone) - {"d1/f2"} | {"new"}
+        self.phase("a checkpoint has its work")
+        whole = self.files("HEAD", clone) - {"d1/f2"} | {"d3/outside", "new"}
         self.assertEqual(self.files(record.replace("refs/remora/wip", "refs/heads/remora-wip"), clone), whole)
-        process.kill()
-        process.wait()
-        wait_until("the agent is gone", lambda: not any(main_job.alive(p) for p in self.pids()))
-        shutil.rmtree(slot)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(PATIENCE), 3)
+        self.phase("interrupted")
+        if not in_place:
+            shutil.rmtree(slot)
         (self.seen / "release").touch()
         self.remora("resume", record.split("/")[-2], cwd=clone)
+        self.phase("resumed " + ("in place" if in_place else "in a new worktree") + ", the result is published")
         (branch,) = self.refs("refs/heads/remora/", cwd=clone)
         self.assertEqual(self.files(branch, clone), whole)
         self.assertEqual(self.git("show", f"{branch}:d1/f1", cwd=clone), "changed\n")
-        return clone
+        self.assertEqual(not_there - self.missing(clone), set(), "G22: blobs were fetched that nobody needed")
 
     def files(self, commit, repo):
         return set(self.git("ls-tree", "-r", "--name-only", commit, cwd=repo).split())
 
     def test_G22_a_partial_and_sparse_clone(self):
-        clone = self.sparse_run()
-        missing = self.git("rev-list", "--objects", "--all", "--missing=print", cwd=clone)
-        self.assertIn("\n?", missing, "all blobs were fetched")
+        self.sparse_run(in_place=False)
+
+    def test_G22_a_successor_goes_on_in_a_sparse_worktree(self):
+        self.sparse_run(in_place=True)
 
     def test_G22_a_sparse_index_costs_no_file(self):
-        self.sparse_run("--sparse-index")
+        self.sparse_run("--sparse-index", in_place=False)
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--files", type=int, default=options.files)
+    options, sys.argv[1:] = parser.parse_known_args()
     main_job.main()

@@ -11,9 +11,11 @@
 
 #include "git/handles.hpp"
 #include "git/pack_format.hpp"
+#include "noise.hpp"
 
 using namespace remora;
 using namespace remora::git;
+using remora::test::noise;
 using remora::test::read_bytes;
 using remora::test::test_repo;
 namespace fs = std::filesystem;
@@ -43,12 +45,6 @@ struct pack_fixture {
         "cat-file --batch-all-objects --batch-check='%(objectname) %(objecttype) %(objectsize)'");
   }
 };
-
-std::string noise(std::size_t size, std::uint32_t seed) {
-  std::string bytes(size, '\0');
-  for (char& c : bytes) c = static_cast<char>((seed = seed * 1664525 + 1013904223) >> 24);
-  return bytes;
-}
 
 std::string deflated(const std::string& bytes) {
   std::string stream;
@@ -228,6 +224,7 @@ BOOST_AUTO_TEST_CASE(what_is_in_the_making_can_be_read_and_damage_is_noticed) {
   }
   BOOST_TEST(pack.find(id_of("y")) == nullptr);
   const new_pack::object last = *pack.find(id_of(noise(3 << 20, 1)));
+  fs::permissions(only(".tmp"), fs::perms::owner_write, fs::perm_options::add);
   fs::resize_file(only(".tmp"), last.offset + last.packed / 2);
   BOOST_TEST(pack.read(last, into.data()).error().is(errc::corrupt));
 }

@@ -12,12 +12,14 @@
 #include <set>
 #include <thread>
 
+#include "flip_bit.hpp"
 #include "git/new_pack.hpp"
 #include "git/pack_files.hpp"
 #include "git/pack_format.hpp"
 
 using namespace remora;
 using namespace remora::git;
+using remora::test::flip_bit;
 using remora::test::read_bytes;
 using remora::test::test_repo;
 using remora::test::write_bytes;
@@ -65,12 +67,6 @@ struct packs_fixture {
     for (const auto& entry : fs::directory_iterator(packs))
       if (entry.path().string().ends_with(ending)) found.insert(entry.path().filename());
     return found;
-  }
-  static void damage(const fs::path& file, std::size_t at) {
-    fs::permissions(file, fs::perms::owner_all);
-    std::string bytes = read_bytes(file);
-    bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
-    write_bytes(file, bytes);
   }
   /// The pack of ours that holds an object, and where.
   std::string pack_of(const oid& id) const {
@@ -197,7 +193,7 @@ BOOST_AUTO_TEST_CASE(
   for (int i = 1; i <= 3; ++i) add(std::string(2000, static_cast<char>('a' + i)));
   const oid blob = objects->blob(std::string(2000, 'b')).value();
   const std::string victim = pack_of(blob);
-  damage(packs / (victim + ".pack"), offset_of(victim, blob) + 5);
+  flip_bit(packs / (victim + ".pack"), offset_of(victim, blob) + 5);
   BOOST_TEST(repo().read_blob(blob).has_error());
   const auto done = mend_packs(repo()).value();
   BOOST_REQUIRE(done.size() == 1u);
@@ -227,7 +223,7 @@ BOOST_AUTO_TEST_CASE(G13_an_index_that_is_gone_or_damaged_is_made_anew) {
     if (how[0] == 'c') write_bytes(index, bytes.substr(0, bytes.size() / 2));
     if (how[0] == 'f') {
       write_bytes(index, bytes);
-      damage(index, bytes.size() / 2);
+      flip_bit(index, bytes.size() / 2);
     }
     const std::size_t packs_before = names(".pack").size();
     BOOST_TEST(mend_packs(repo()).value().size() == 1u, how);

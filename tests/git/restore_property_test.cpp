@@ -2,6 +2,7 @@
 #include <map>
 #include <random>
 #include <remora/git/restore.hpp>
+#include <remora/git/reuse.hpp>
 
 #include "slot.hpp"
 
@@ -120,9 +121,41 @@ void round_trip(unsigned seed) {
   }
 }
 
+/// Whatever was done to it, a used worktree becomes what git makes.
+void reuse(unsigned seed) {
+  slot s([](const test_repo& r) {
+    r.write(".gitignore", "*.o\n");
+    r.write("a/b/c.txt", "c");
+    r.write("b", "b");
+    r.write("c.txt", "t");
+  });
+  s.repo.git("worktree remove '" + s.root.string() + "'");
+  s.tree = must(git::add_worktree(*s.opened, s.root, task_branch, s.base, {}));
+  std::string mine = task_branch;
+  const auto fresh = s.repo.beside("fresh");
+  s.repo.git("worktree add -q --detach '" + fresh.string() + "' " + s.base.hex());
+  for (unsigned round = 0; round < 3; ++round) {
+    git::snapshotter shots = s.open();
+    mutator(s, seed + round).run(25);
+    s.take(shots);
+    mutator(s, seed + round + 7).run(2);  // nobody has looked since
+    must(git::set_aside(*s.opened, s.tree, mine));
+    mine = "refs/heads/remora/run/" + std::to_string(round);
+    must(git::reuse_worktree(*s.opened, shots, mine, s.base, {}));
+    BOOST_TEST(s.git("diff-files") == "");
+    BOOST_TEST(s.git("status --porcelain --ignored") == "");
+    BOOST_TEST(s.git("ls-files --stage") == s.repo.git_in(fresh, "ls-files --stage"));
+    BOOST_TEST((listing(s.root) == listing(fresh)));
+  }
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(restore_property)
+
+BOOST_AUTO_TEST_CASE(a_reused_worktree_is_a_new_one) {
+  for (unsigned seed = 1; seed <= 4; ++seed) BOOST_TEST_CONTEXT("seed " << seed) reuse(seed * 1000);
+}
 
 BOOST_AUTO_TEST_CASE(a_restored_worktree_is_the_one_that_was_taken) {
   for (unsigned seed = 1; seed <= 4; ++seed)

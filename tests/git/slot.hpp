@@ -40,6 +40,17 @@ inline void age(const std::filesystem::path& path) {
   ::utimensat(AT_FDCWD, path.c_str(), when, AT_SYMLINK_NOFOLLOW);
 }
 
+/// Until the clock of file times has moved on: what is older now is not racy later.
+inline void await_tick() {
+  const auto now = [] {
+    timespec t{};
+    ::clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    return t.tv_sec * 1'000'000'000 + t.tv_nsec;
+  };
+  for (const auto before = now(); now() == before;) {
+  }
+}
+
 class slot {
  public:
   /// Commits what `fill` puts into the repository, then makes the worktree.

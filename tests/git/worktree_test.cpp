@@ -46,6 +46,20 @@ struct worktree_fixture {
 
 BOOST_FIXTURE_TEST_SUITE(worktrees, worktree_fixture)
 
+BOOST_AUTO_TEST_CASE(a_worktree_whose_entry_cannot_be_read_is_not_taken_for_gone) {
+  const worktree made = add();
+  const fs::path says_where = made.git_dir / "gitdir", aside = made.git_dir / "aside";
+  fs::rename(says_where, aside);
+  fs::create_symlink("gitdir", says_where);  // it leads to itself: reading fails
+  const auto got = open_worktree(repo(), root);
+  BOOST_REQUIRE(got.has_error());
+  BOOST_TEST(!got.error().is(errc::vanished));
+  BOOST_TEST(reclaim_worktree(repo(), branch, root.parent_path()).has_error());
+  fs::rename(aside, says_where);
+  BOOST_TEST(open_worktree(repo(), root).has_value());
+  BOOST_TEST(reclaim_worktree(repo(), branch, root.parent_path()).value().has_value());
+}
+
 BOOST_AUTO_TEST_CASE(G10_a_locked_worktree_whose_directory_was_deleted_is_no_obstacle) {
   add();
   fs::remove_all(root);

@@ -35,7 +35,7 @@ tasks:
     include: ["build/**"]
     session: fresh
     limits: {idle: 90s, soft: 1m}
-    checkpoint: {branch: false}
+    checkpoint: {branch: false, max_file: 1M, max_total: 8M, max_disk: 16M}
 )";
 
 std::string error_of(const std::string& yaml) {
@@ -82,6 +82,12 @@ BOOST_AUTO_TEST_CASE(every_key_is_read) {
   BOOST_TEST((parser.limits.idle == 90s));
   BOOST_TEST(parser.limits.verifies);
   BOOST_TEST(!parser.branch);
+  BOOST_TEST(lexer.max_file_bytes == 100u << 20);
+  BOOST_TEST(lexer.max_checkpoint_bytes == 1u << 30);
+  BOOST_TEST(parser.max_file_bytes == 1u << 20);
+  BOOST_TEST(parser.max_checkpoint_bytes == 8u << 20);
+  BOOST_TEST(lexer.max_disk_bytes == 5ull << 30);
+  BOOST_TEST(parser.max_disk_bytes == 16u << 20);
   BOOST_TEST(parser.verify->shown() == "make test");
 }
 

@@ -1,3 +1,4 @@
+#include <boost/json.hpp>
 #include <boost/test/unit_test.hpp>
 #include <remora/run/task_start.hpp>
 
@@ -46,6 +47,37 @@ BOOST_AUTO_TEST_CASE(a_worktree_that_nobody_needs_any_more_is_freed_after_a_rest
   run::take_fold(fold, true, "boot 2", r);
   BOOST_TEST(r.start.slot == "/slots/1");
   BOOST_TEST(r.remarks.empty());
+}
+
+BOOST_AUTO_TEST_CASE(F8_what_a_chain_takes_on_the_disk_is_known_after_a_crash) {
+  const auto id = [](unsigned char first) {
+    const unsigned char raw[20] = {first};
+    return git::oid(raw);
+  };
+  const auto told = [&](const char* type, unsigned char record, std::uint64_t packed, bool thins) {
+    return run::record{
+        1,
+        "then",
+        type,
+        {{"task", "t"}, {"record", id(record).hex()}, {"packed", packed}, {"thins", thins}}};
+  };
+  const boost::json::object plan{{"tasks", boost::json::array{boost::json::object{{"id", "t"}}}}};
+  std::vector<run::record> journal{{1, "then", "run_started", {{"plan", plan}}}};
+  const auto bytes_after = [&](unsigned char newest) {
+    run::recovered_task r;
+    r.start.record = id(newest);
+    run::take_fold(run::fold_records(journal).tasks.at("t"), true, "boot 1", r);
+    return r.start.chain_bytes;
+  };
+  journal.push_back(told("checkpoint_saved", 1, 100, false));
+  journal.push_back(told("checkpoint_saved", 2, 30, false));
+  BOOST_TEST(bytes_after(2) == 130u);
+  journal.push_back(told("checkpoint_prepared", 3, 7, true));
+  BOOST_TEST(bytes_after(3) == 7u);
+  BOOST_TEST(bytes_after(2) == 130u);  // it never happened
+  journal.push_back(told("checkpoint_saved", 3, 7, true));
+  journal.push_back(told("checkpoint_saved", 4, 5, false));
+  BOOST_TEST(bytes_after(4) == 12u);
 }
 
 BOOST_AUTO_TEST_CASE(a_slot_in_which_no_agent_was_is_made_anew) {

@@ -50,7 +50,8 @@ struct prepared {
   record what;   ///< `commit` is set; every object is durable
   git::oid old;  ///< what the ref must hold for the swap (zero: nothing)
   bool changed_files = true;
-  std::uint64_t bytes = 0;  ///< written since the last one, its snapshot included
+  std::uint64_t bytes = 0;   ///< written since the last one, its snapshot included
+  std::uint64_t packed = 0;  ///< what it added on the disk
 };
 
 class store {

@@ -68,6 +68,16 @@ struct index_entry {
   bool intent_to_add = false;
   bool skip_worktree = false;
   bool assume_unchanged = false;
+
+  /// False for a submodule's commit, for a directory (it is HEAD's) and for `git add -N`, which
+  /// names an empty blob that git may never have written.
+  bool has_blob() const noexcept {
+    return mode != git::mode::commit && mode != git::mode::directory && !intent_to_add;
+  }
+  /// To be staged again. What is not checked out a partial clone need not have (G22).
+  bool needs_object() const noexcept {
+    return mode != git::mode::commit && !intent_to_add && !skip_worktree;
+  }
   auto operator<=>(const index_entry&) const = default;
 };
 

@@ -55,7 +55,12 @@ class object_writer {
   /// failed once says nothing when it succeeds the next time (F4).
   result<void> barrier();
 
+  /// Nothing counts as durable any more. For when what was written came to be named by no ref:
+  /// until it is, `remove_unreachable` takes it.
+  void forget_durable();
+
   std::uint64_t bytes_written() const noexcept;
+  std::uint64_t bytes_packed() const noexcept;  ///< on the disk, of all barriers so far
 
  private:
   struct impl;

@@ -8,7 +8,10 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <remora/core/posix.hpp>
 #include <remora/git/repository.hpp>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -19,8 +22,29 @@ namespace remora::git {
 /// checkpoint: after it was announced. Lets go of packs that are gone. What is in a pack is
 /// findable at every moment, for us and for any git; a damaged pack stays as it is. True: it merged
 /// some; false too while another process does it. Errors: errno (the disk is full: nothing is
-/// lost).
-result<bool> consolidate_packs(repository& repo);
+/// lost), errc::stopped.
+result<bool> consolidate_packs(repository& repo, const std::stop_token& stop = {});
+
+/// What a checkpoint finds in the database, and does without writing, stays until this is closed:
+/// held from a snapshot's beginning until its ref is moved, and for all else that is written and
+/// then named. Lets go of packs that are gone. Waits for whoever is taking some away, which is a
+/// few calls. Errors: errno.
+result<unique_fd> hold_objects(repository& repo);
+
+/// Removes from our packs what nothing reaches any more: no ref, no log of one, no HEAD and no
+/// index of any worktree. A pack of which at least a quarter is dead goes; what lives of it is
+/// copied into a new one before. What another program's git has been relying on within a quarter of
+/// an hour stays with its pack: a `git add` finds a blob and writes none, long before an index
+/// names it. `also`: asked, twice, for what is needed whatever became of its refs. `repo`: the
+/// caller's alone. Gives the bytes that are free again; nothing: not now (somebody is merging, or
+/// has `hold_objects`). Thread: any; walks the whole history by a child git, as `git prune` does.
+/// Errors: errc::repository (git cannot read all that is reachable), errc::stopped,
+/// errc::timed_out, errno; then nothing is gone.
+result<std::optional<std::uint64_t>> remove_unreachable(
+    repository& repo, const std::function<std::vector<oid>()>& also, const std::stop_token& stop);
+
+/// Another number after each time that it took something away. While objects are held, it is one.
+std::int64_t last_removal(const repository& repo);
 
 /// Removes our `.keep` files if there is no checkpoint (`refs/remora/wip/`): from then on the packs
 /// are the user's and `git gc` may take them. Removes no pack. `in_use` is asked once the packs are

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <remora/git/oid.hpp>
@@ -132,6 +133,12 @@ class repository {
   result<void> delete_ref(const std::string& name, const oid& from);
   /// From now on every try to change a ref asks first; its error is then that of the change.
   void guard_refs(std::function<result<void>()> allowed);
+
+  /// From now on no other programs than these, which a configuration names, are started by what
+  /// this makes (programs.hpp). `reopen` gives one that trusts the configuration as it is.
+  void trust_only(std::map<std::string, std::string> programs);
+  /// Nothing: the configuration as it is.
+  const std::optional<std::map<std::string, std::string>>& trusted() const noexcept;
 
   git_repository* raw() const noexcept;  ///< for this room only
   git_odb* odb() const noexcept;         ///< for this room only

@@ -28,6 +28,11 @@ struct snapshot {
 };
 
 class change_watch;
+class directory;
+class shared_trees;
+
+/// Names and ids of files, kept once for all worktrees that have them. Thread: any.
+std::shared_ptr<shared_trees> share_trees();
 
 /// Where a snapshot looks for changes.
 enum class look {
@@ -39,17 +44,22 @@ struct snapshot_rules {
   std::vector<std::string> include;  ///< ignored paths to carry (gitignore patterns)
   std::uint64_t max_file_bytes = 100ull
                                  << 20;  ///< a larger new or changed file is left out, written down
+  /// New bytes of all files and git directories of one snapshot; what is beyond is left out,
+  /// written down, large files first.
+  std::uint64_t max_bytes = 1ull << 30;
   std::string branch;  ///< the task's own branch, `refs/heads/…`: whose stash entries are ours
-  std::shared_ptr<change_watch> watch;  ///< null: every snapshot looks everywhere
+  std::shared_ptr<change_watch> watch;   ///< null: every snapshot looks everywhere
+  std::shared_ptr<shared_trees> shared;  ///< null: this worktree has its own
 };
 
 /// One per worktree; keeps the stat cache (path → identity, size, times → id) between snapshots.
-/// Thread: one at a time. Memory: about 100 bytes a file.
+/// Thread: one at a time. Memory: some 60 bytes a file, and what
+/// `snapshot_rules::shared` has.
 class snapshotter {
  public:
-  /// `base`: the commit that was checked out. The cache is seeded from a private copy of the
-  /// worktree's own index where that can be read; a path that did not change since checkout is then
-  /// never read.
+  /// `base`: the commit that was checked out. The cache is seeded from the worktree's own
+  /// index where that can be read; a path that did not change since checkout is then never read,
+  /// and neither is a tree of the base whose entries the index has.
   static result<snapshotter> open(const repository& repo, worktree tree, const oid& base,
                                   snapshot_rules rules);
 
@@ -69,6 +79,8 @@ class snapshotter {
                         look where = look::where_told);
 
   const worktree& tree() const noexcept;
+  /// What the last snapshot found, for `reuse_worktree`.
+  const directory& files() const noexcept;
 
  private:
   struct impl;

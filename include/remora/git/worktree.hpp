@@ -38,7 +38,7 @@ struct made_worktree {
   std::filesystem::path git_dir{};  ///< empty: git has no entry for it
   std::string branch{};  ///< that it was made for, `refs/heads/…`; empty: nothing says it any more
   bool there = false;    ///< the directory is
-  bool half = false;     ///< `add_worktree` has begun it, and not come to its end
+  bool half = false;  ///< nobody's: not made to its end, or set aside for another task (reuse.hpp)
 };
 std::vector<made_worktree> made_worktrees(const repository& repo);
 /// Whether git's books say that the worktree at `root` was made for another branch than `branch`,
@@ -65,7 +65,7 @@ result<void> remove_worktree(const repository& repo, const std::filesystem::path
                              const std::string& branch = {});
 
 /// Removes one that is half made; false where somebody makes it, or has made it meanwhile. Nobody
-/// was lent it, so it holds nobody's work. A git that dies can leave the directory without an
+/// has it, so it holds nobody's work. A git that dies can leave the directory without an
 /// entry: then nothing but our note says whose it is. Errors: errno.
 result<bool> remove_half_made(const repository& repo, const std::filesystem::path& root);
 

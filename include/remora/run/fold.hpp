@@ -19,6 +19,11 @@ struct checkpoint_mark {
   git::oid files;
   git::oid old;  ///< what the ref held before
   std::string reason;
+  std::uint64_t packed = 0;  ///< what it added on the disk
+  bool thins = false;        ///< it began a new chain: those before it are given up
+
+  /// What a chain takes on the disk after it, if it took `before`.
+  std::uint64_t chain_bytes(std::uint64_t before) const { return (thins ? 0 : before) + packed; }
 };
 
 struct attempt_fold {
@@ -43,6 +48,7 @@ struct task_fold {
   std::optional<checkpoint_mark> prepared;  ///< not known to be saved
   std::optional<checkpoint_mark> saved;     ///< the newest
   std::vector<git::oid> records;            ///< of all that were saved, the oldest first
+  std::uint64_t chain_bytes = 0;            ///< what those of the newest chain added on the disk
   git::oid published;                       ///< the result; zero: none
   bool published_whole = true;              ///< everything of the checkpoint is in the result
   boost::json::object ended;                ///< payload of `task_ended`; empty while it goes on
@@ -70,6 +76,8 @@ struct run_fold {
   std::vector<std::string> warnings;
   sequence last = 0;
 
+  /// Tasks that have neither begun nor ended: each is to get a worktree.
+  std::size_t waiting() const;
   void apply(const record& r);
 };
 

@@ -29,6 +29,7 @@ struct git_worker {
   git::repository repo;
   git::object_writer objects;
   const run_lock* lock;
+  unique_fd base_held;  ///< `git::hold_objects`, while no ref names a checkout's commit yet
   boost::asio::thread_pool pool{1};  ///< joined before what its jobs use is gone
 };
 
@@ -38,6 +39,10 @@ struct workspace {
   git::worktree tree;
   std::optional<git::snapshotter> snapshots;
   std::optional<git::snapshot> last;  ///< of the newest checkpoint
+  bool unpublished = false;  ///< what the last snapshot found and wrote came to be named by no ref
+  std::int64_t removal = 0;  ///< `git::last_removal` then
+  git::oid base;             ///< with which `snapshots` was opened
+  git::snapshot_rules rules;
 };
 
 struct slot_request {
@@ -47,7 +52,9 @@ struct slot_request {
   /// keeps its files and gives up the branch.
   std::filesystem::path abandoned;
   std::filesystem::path discard;  ///< a slot in which no agent ever started: removed
-  std::string branch;             ///< `refs/heads/remora/<run>/<task>`
+  /// Set aside by a task that is over. Null: git makes a new one, as where this one does not serve.
+  std::shared_ptr<workspace> used;
+  std::string branch;  ///< `refs/heads/remora/<run>/<task>`
   git::oid base;
   std::optional<git::oid> record;  ///< the checkpoint to go on from: a new slot gets its files back
   bool same_run = false;  ///< `record` is of this run: what it holds need not be saved again
@@ -83,6 +90,7 @@ struct save_request {
 };
 
 struct save_taken {
+  unique_fd held;  ///< `git::hold_objects`: until it is published, or given up
   std::optional<checkpoint::prepared> prepared;  ///< nothing: neither files nor state changed
   std::optional<git::snapshot> files;            ///< with `prepared`; `last` once that is published
   bool files_differ = false;
@@ -100,6 +108,12 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
 result<std::string> publish_checkpoint(git_worker* worker, std::shared_ptr<workspace> where,
                                        checkpoint::prepared prepared, git::snapshot files,
                                        bool keep_branch);
+
+/// `git::consolidate_packs`, on a repository of its own. Thread: any.
+result<bool> merge_packs(const git::repository* repo, std::stop_token stop);
+/// `git::remove_unreachable`, on a repository of its own. Thread: any.
+result<std::optional<std::uint64_t>> remove_unreachable(const git::repository* repo,
+                                                        std::stop_token stop);
 
 /// The files commit of the checkpoint whose record is `record`.
 result<git::oid> read_files_commit(git_worker* worker, git::oid record);
@@ -151,6 +165,11 @@ result<result_made> publish_result(git_worker* worker, result_request request);
 result<void> remove_checkpoint(git_worker* worker, run_id ours, git::oid record);
 /// The user's branches, by name: all but remora's.
 result<std::vector<std::string>> user_branches(git_worker* worker);
+/// The slot of the task with this branch: for another one to have. Errors: errc::vanished.
+result<void> set_slot_aside(git_worker* worker, std::shared_ptr<workspace> where,
+                            std::string branch);
+/// Whatever was set aside and is still nobody's.
+result<void> remove_free_slot(git_worker* worker, std::filesystem::path root);
 /// The slot of the task with this branch: directory and git's bookkeeping.
 result<void> remove_slot(git_worker* worker, std::filesystem::path root, std::string branch);
 

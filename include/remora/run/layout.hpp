@@ -16,6 +16,8 @@ struct run_layout {
   run_layout(const std::filesystem::path& common_dir, const run_id& run);
   std::filesystem::path journal() const { return root / "journal.jsonl"; }
   std::filesystem::path lock() const { return root / "lock"; }
+  /// `git::program_settings`, as they were when the run began.
+  std::filesystem::path programs() const { return root / "programs"; }
   /// `name`: `<task>.<attempt>`, `<task>.setup`, `<task>.verify.<attempt>`.
   std::filesystem::path attempt(const std::string& name) const { return root / "attempts" / name; }
   std::filesystem::path notes(const task_id& task) const {

@@ -38,7 +38,10 @@ struct task_plan {
   session_policy session = session_policy::automatic;
   std::optional<command_spec> verify;
   std::vector<std::string> include;
-  bool branch = true;  ///< `checkpoint.branch`
+  bool branch = true;                               ///< `checkpoint.branch`
+  std::uint64_t max_file_bytes = 100ull << 20;      ///< `checkpoint.max_file`
+  std::uint64_t max_checkpoint_bytes = 1ull << 30;  ///< `checkpoint.max_total`
+  std::uint64_t max_disk_bytes = 5ull << 30;        ///< `checkpoint.max_disk`
   bool brief = true;
 };
 

@@ -10,6 +10,9 @@
 
 namespace remora::run {
 
+/// `plan::base`: the user's checkout as it is when the run begins.
+inline constexpr std::string_view checkout_as_base = "worktree";
+
 /// As text for `--dry-run` and the head of a run: bases resolved, agents found.
 struct run_preview {
   std::map<std::string, git::oid> bases;  ///< task → commit; absent: the result of another task

@@ -29,7 +29,8 @@ struct attempt_files {
   std::string state, prompt, out, err;
 };
 
-/// One task's work. Its calls are made one after another; those of other tasks, beside them.
+/// One task's work. Its calls are made one after another, but for `remove_unreachable`; those of
+/// other tasks, beside them.
 class task_store {
  public:
   template <class T>
@@ -45,13 +46,20 @@ class task_store {
 
   /// `slots_root`, `copy` and `copy_from` of the request are the store's to know.
   virtual awaited<slot_lent> make_slot(slot_request request, std::stop_token stop) = 0;
-  virtual awaited<void> remove_slot(std::filesystem::path root) = 0;
+  /// Removes it; or keeps it for one of the `waiting` tasks, where fewer than that are kept already
+  /// and it is the slot that was lent last, as git made it. Its work is elsewhere.
+  virtual awaited<void> free_slot(std::filesystem::path root, std::size_t waiting) = 0;
   virtual bool slot_exists(const std::filesystem::path& root) const = 0;
 
   // Checkpoints of the slot that was lent last.
   virtual awaited<save_taken> take_checkpoint(save_request request, std::stop_token stop) = 0;
   virtual awaited<std::string> publish_checkpoint(checkpoint::prepared prepared,
                                                   git::snapshot files, bool keep_branch) = 0;
+  /// Once a checkpoint is announced. Returns at once where another task's are being merged; what
+  /// cannot be merged now can be later.
+  virtual boost::asio::awaitable<void> merge_packs(std::stop_token stop) = 0;
+  /// What a new chain has given up, of any task. Bytes that are free again; nothing: not now.
+  virtual awaited<std::optional<std::uint64_t>> remove_unreachable(std::stop_token stop) = 0;
   virtual awaited<void> remove_checkpoint(git::oid record) = 0;
   virtual awaited<git::oid> files_commit(git::oid record) = 0;
   virtual awaited<transcript_sizes> saved_transcript(git::oid record, attempt_no attempt) = 0;
@@ -69,6 +77,12 @@ class task_store {
   /// bytes.
   virtual std::string notes(std::size_t limit) = 0;
   virtual std::string result_text(std::size_t limit) = 0;
+};
+
+/// What the user's checkout holds, as a commit.
+struct checkout_base {
+  git::oid commit;
+  std::vector<git::omission> left_out;  ///< paths of it that the commit has not, and why
 };
 
 class run_store {
@@ -99,8 +113,16 @@ class run_store {
   /// The journal from `valid_bytes` on: the rest is cut off.
   virtual result<std::unique_ptr<journal_file>> open_journal(std::uint64_t valid_bytes) = 0;
   virtual result<std::unique_ptr<task_store>> open_task(const task_plan& task) = 0;
+  /// Those that were kept, and that nobody got. Best effort, as below.
+  virtual awaited<void> remove_free_slots() = 0;
   /// Best effort: what stays is swept when the next run begins.
   virtual void remove_run() = 0;
+
+  /// The checkout as it is (changed, staged and untracked files) as a commit on its HEAD, durable;
+  /// HEAD itself where they are the same. Nothing of the checkout is touched, its index neither.
+  /// `seconds`: the commit's time. Errors: errc::repository (there is no checkout), as a
+  /// snapshot's.
+  virtual awaited<checkout_base> commit_checkout(std::int64_t seconds) = 0;
 
   // The run's record.
   /// `continues`: the run whose record becomes a parent too.

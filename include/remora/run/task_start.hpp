@@ -15,6 +15,7 @@ struct task_start {
   git::oid base;
   std::optional<git::oid> record;       ///< the newest checkpoint's record
   checkpoint_no number;                 ///< its number; 0: none
+  std::uint64_t chain_bytes = 0;        ///< what the checkpoints of its chain added on the disk
   bool same_run = false;                ///< `record` is of this run
   std::string slot;                     ///< to go on in, in place; empty: a new one
   std::uint32_t counted = 0, made = 0;  ///< attempts so far

@@ -1,0 +1,280 @@
+// Removing what nothing reaches any more from our packs. Who might still come to name it is kept
+// out in two ways: our own writers hold a lock from their first look for an object until a ref
+// names it; another program's git, which finds an object and writes none, gives the pack its time.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <remora/core/text.hpp>
+#include <remora/git/command.hpp>
+#include <remora/git/packs.hpp>
+#include <set>
+#include <unordered_set>
+
+#include "git/merge_packs.hpp"
+#include "git/multi_pack_index.hpp"
+#include "git/repository_impl.hpp"
+#include "git/wait.hpp"
+
+namespace remora::git {
+namespace {
+
+namespace fs = std::filesystem;
+using id_set = std::unordered_set<oid>;
+using ref_values = std::map<std::string, oid>;
+
+/// Between the first object that a git does without and the ref or index that names it.
+constexpr std::chrono::minutes longest_reliance{15};
+constexpr std::chrono::minutes patience{5};
+constexpr std::chrono::seconds longest_wait{2};
+constexpr std::chrono::milliseconds between_tries{1};
+constexpr std::uint64_t least_dead = 4;  ///< a pack with less than one in four bytes stays
+
+struct old_pack {
+  std::string stem;
+  timespec time{};
+  std::vector<pack_entry> entries;
+};
+
+bool is_recent(const timespec& time) {
+  using namespace std::chrono;
+  const auto at = system_clock::time_point(
+      duration_cast<system_clock::duration>(seconds(time.tv_sec) + nanoseconds(time.tv_nsec)));
+  return at > system_clock::now() - longest_reliance;
+}
+
+/// Ours, but those that must stay whatever they hold. One that cannot be read stays, too.
+std::vector<old_pack> list_candidates(const fs::path& directory) {
+  const auto indexed = packs_in_multi_pack_index(directory);
+  std::vector<old_pack> packs;
+  for (our_files& files : list_our_packs(directory)) {
+    if (!files.pack || !files.index || !files.keep || indexed.contains(files.stem)) continue;
+    const auto times = read_pack_times(directory, files.stem);
+    if (!times || (times->is_relied_on() && is_recent(times->now))) continue;
+    auto entries = list_entries(directory, files.stem);
+    if (entries) packs.push_back({std::move(files.stem), times->now, std::move(*entries)});
+  }
+  return packs;
+}
+
+/// What git reaches from there, of what the packs hold.
+result<id_set> reach(const repository& repo, std::vector<std::string> from,
+                     const std::vector<old_pack>& packs, const std::stop_token& stop) {
+  id_set asked;
+  for (const old_pack& p : packs)
+    for (const pack_entry& e : p.entries) asked.insert(e.id);
+  // Of a partial clone's objects only those that were fetched are there.
+  std::vector<std::string> args{"rev-list", "--objects", "--no-object-names",
+                                "--missing=allow-promisor"};
+  args.insert(args.end(), from.begin(), from.end());
+  REMORA_TRY(const command_output said, run_git(repo.common_dir(), args, patience, stop));
+  if (!said.status.success())
+    return fail(errc::repository, "git cannot read all that is reachable: " + said.why());
+  id_set reached;
+  for (const std::string_view line : split(said.out, '\n'))
+    if (const auto id = oid::parse(line); id && asked.contains(*id)) reached.insert(*id);
+  return reached;
+}
+
+using more_roots = std::function<std::vector<oid>()>;
+
+/// Those that our writers set, and what else they name.
+result<ref_values> our_roots(const repository& repo, const more_roots& also) {
+  ref_values found;
+  for (const oid& id : also())
+    if (repo.exists(id)) found.emplace(id.hex(), id);
+  for (const char* prefix : {"refs/remora/", "refs/heads/remora/", "refs/heads/remora-wip/"}) {
+    REMORA_TRY(const std::vector<ref_info> refs, repo.list_refs(prefix));
+    for (const ref_info& ref : refs) found.emplace(ref.name, ref.target);
+  }
+  return found;
+}
+
+struct marks {
+  id_set live;
+  ref_values seen;  ///< roots of ours that were one and the same all the time
+};
+
+result<marks> mark(const repository& repo, const more_roots& also,
+                   const std::vector<old_pack>& packs, const std::stop_token& stop) {
+  marks m;
+  REMORA_TRY(const ref_values before, our_roots(repo, also));
+  std::vector<std::string> from{"--all", "--reflog", "--indexed-objects"};
+  for (const auto& [name, id] : before) from.push_back(id.hex());
+  REMORA_TRY(m.live, reach(repo, std::move(from), packs, stop));
+  REMORA_TRY(m.seen, our_roots(repo, also));
+  std::erase_if(m.seen, [&](const auto& ref) {
+    const auto was = before.find(ref.first);
+    return was == before.end() || was->second != ref.second;
+  });
+  return m;
+}
+
+/// What our roots have come to reach since: of what they reached all the time, all is live.
+result<id_set> reached_since(const repository& repo, const more_roots& also, const marks& m,
+                             const std::vector<old_pack>& packs, const std::stop_token& stop) {
+  REMORA_TRY(const ref_values now, our_roots(repo, also));
+  std::vector<std::string> from;
+  for (const auto& [name, id] : now)
+    if (const auto was = m.seen.find(name); was == m.seen.end() || was->second != id)
+      from.push_back(id.hex());
+  if (from.empty()) return id_set();
+  from.emplace_back("--not");
+  for (const auto& [name, id] : m.seen) from.push_back(id.hex());
+  return reach(repo, std::move(from), packs, stop);
+}
+
+bool is_worth_it(const old_pack& pack, const id_set& live) {
+  std::uint64_t all = 0, dead = 0;
+  for (const pack_entry& e : pack.entries) {
+    all += e.packed;
+    if (!live.contains(e.id)) dead += e.packed;
+  }
+  return dead > 0 && dead >= all / least_dead;
+}
+
+/// A new pack of what lives; nothing where nothing does. A pack that cannot be read stays.
+result<std::optional<new_pack::published>> copy_live(const repository& repo,
+                                                     const fs::path& directory,
+                                                     std::vector<old_pack>& packs,
+                                                     const id_set& live,
+                                                     const std::stop_token& stop) {
+  const auto lives = [&](const pack_entry& e) { return live.contains(e.id); };
+  if (std::ranges::none_of(
+          packs, [&](const old_pack& p) { return std::ranges::any_of(p.entries, lives); }))
+    return std::optional<new_pack::published>();
+  REMORA_TRY(pack_merger saved, pack_merger::begin(repo));
+  std::set<std::string> missing;
+  for (const old_pack& p : packs) {
+    std::vector<pack_entry> entries = p.entries;
+    std::erase_if(entries, std::not_fn(lives));
+    if (entries.empty()) continue;
+    REMORA_CHECK(saved.add(directory, p.stem, std::move(entries)));
+    missing.insert(p.stem);
+  }
+  REMORA_CHECK(saved.run(stop));
+  for (const std::string& stem : saved.merged()) missing.erase(stem);
+  std::erase_if(packs, [&](const old_pack& p) { return missing.contains(p.stem); });
+  if (saved.into().size() == 0) return std::optional<new_pack::published>();
+  REMORA_TRY(new_pack::published made, saved.into().publish());
+  return std::optional(std::move(made));
+}
+
+/// The pack's name goes first, by which a git gives it its time: whoever relied on it until then is
+/// seen, and who comes later writes what he needs. Gives the bytes that are free again.
+std::uint64_t take_away(const fs::path& directory, const old_pack& pack) {
+  const fs::path path = pack_path(directory, pack.stem, ".pack");
+  const auto fd = open_file(path, O_RDONLY | O_NOFOLLOW);
+  if (!fd || !take_hold(fd->get())) return 0;  // so that no sweep takes it for a dead writer's
+  const std::string number = pack.stem.substr(pack.stem.size() - 16);
+  const fs::path aside = directory / fmt::format("remora-{}.tmp", number);
+  struct stat st{};
+  if (::rename(path.c_str(), aside.c_str()) != 0 || ::fstat(fd->get(), &st) != 0) return 0;
+  if (!is_same(st.st_mtim, pack.time)) {
+    ::rename(aside.c_str(), path.c_str());
+    return 0;
+  }
+  ::unlink(aside.c_str());
+  remove_pack(directory, pack.stem);
+  return static_cast<std::uint64_t>(st.st_size);
+}
+
+/// Locks a directory against those who share it; false: somebody does, or it cannot be locked.
+bool lock_alone(const unique_fd& directory) {
+  return ::flock(directory.get(), LOCK_EX | LOCK_NB) == 0;
+}
+
+/// Until nobody shares it, for as long as some checkpoints take: one that was stopped in the middle
+/// of its own is not waited for.
+bool await_alone(const unique_fd& directory, const std::stop_token& stop) {
+  const auto until = std::chrono::steady_clock::now() + longest_wait;
+  while (!lock_alone(directory)) {
+    if (stop.stop_requested() || std::chrono::steady_clock::now() >= until) return false;
+    pause_for(between_tries);
+  }
+  return true;
+}
+
+/// Before anything goes: whoever holds objects after it lets go of what he has read.
+result<void> mark_removal(const repository& repo) {
+  const fs::path path = removal_mark(repo.common_dir());
+  REMORA_CHECK(make_directories(path.parent_path(), 0700));
+  REMORA_TRY(const unique_fd fd, open_file(path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const timespec both[] = {now, now};
+  if (::futimens(fd.get(), both) != 0)
+    return os_error(errno, "cannot set the time of " + path.string());
+  return {};
+}
+
+result<std::optional<std::uint64_t>> take_dead_away(const repository& repo, const more_roots& also,
+                                                    const marks& m, std::vector<old_pack> packs,
+                                                    const std::stop_token& stop) {
+  const fs::path directory = repo.common_dir() / "objects" / "pack";
+  // Nobody begins before those who are at it have ended: else there is always somebody.
+  REMORA_TRY(const unique_fd door, open_file(repo.common_dir(), O_RDONLY | O_DIRECTORY));
+  REMORA_TRY(const unique_fd writers,
+             open_file(repo.common_dir() / "refs", O_RDONLY | O_DIRECTORY));
+  if (!await_alone(door, stop) || !await_alone(writers, stop))
+    return std::optional<std::uint64_t>();
+  REMORA_TRY(const id_set since, reached_since(repo, also, m, packs, stop));
+  std::erase_if(packs, [&](const old_pack& p) {
+    return std::ranges::any_of(p.entries, [&](const pack_entry& e) {
+      return since.contains(e.id) && !m.live.contains(e.id);
+    });
+  });
+  REMORA_CHECK(mark_removal(repo));
+  const unique_fd alone = take_packs(directory);
+  std::uint64_t freed = 0;
+  for (const old_pack& p : packs) freed += take_away(directory, p);
+  return std::optional(freed);
+}
+
+}  // namespace
+
+std::int64_t last_removal(const repository& repo) {
+  struct stat st{};
+  if (::stat(removal_mark(repo.common_dir()).c_str(), &st) != 0) return 0;
+  return std::int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec;
+}
+
+result<unique_fd> hold_objects(repository& repo) {
+  REMORA_TRY(const unique_fd door, open_file(repo.common_dir(), O_RDONLY | O_DIRECTORY));
+  REMORA_TRY(unique_fd lock, open_file(repo.common_dir() / "refs", O_RDONLY | O_DIRECTORY));
+  for (const unique_fd* fd : {&door, static_cast<const unique_fd*>(&lock)})
+    while (::flock(fd->get(), LOCK_SH) != 0)
+      if (errno != EINTR) break;  // a file system without locks: then nothing is taken away either
+  REMORA_CHECK(let_go_of_gone_packs(repo.inside()));
+  return lock;
+}
+
+result<std::optional<std::uint64_t>> remove_unreachable(repository& repo, const more_roots& also,
+                                                        const std::stop_token& stop) {
+  const fs::path directory = repo.common_dir() / "objects" / "pack";
+  REMORA_TRY(const unique_fd packs_held, open_file(directory, O_RDONLY | O_DIRECTORY));
+  if (!lock_alone(packs_held)) return std::optional<std::uint64_t>();
+  std::vector<old_pack> packs = list_candidates(directory);
+  REMORA_TRY(const marks m, mark(repo, also, packs, stop));
+  std::erase_if(packs, [&](const old_pack& p) { return !is_worth_it(p, m.live); });
+  if (packs.empty()) return std::optional<std::uint64_t>(0);
+  REMORA_TRY(const auto copied, copy_live(repo, directory, packs, m.live, stop));
+  auto freed = take_dead_away(repo, also, m, std::move(packs), stop);
+  if (!copied) return freed;
+  if (freed && *freed) {
+    **freed -= std::min(**freed, copied->bytes);
+  } else {  // it is all where it was
+    const unique_fd alone = take_packs(directory);
+    remove_pack(directory, copied->stem);
+  }
+  return freed;
+}
+
+}  // namespace remora::git

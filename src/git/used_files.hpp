@@ -1,0 +1,26 @@
+// The files of a used worktree, made those of a tree.
+#pragma once
+
+#include <remora/git/repository.hpp>
+#include <stop_token>
+
+#include "git/handles.hpp"
+#include "git/stat_cache.hpp"
+
+namespace remora::git {
+
+/// Makes what is in the directory `root` exactly the tree `wanted`, but for its `.git`; whatever is
+/// ignored or cannot be in a tree goes, too. A file stays where `known`, the last scan's result,
+/// says that it has the very bytes, nothing has touched it since, and it looks as a checkout makes
+/// it. Adds an entry with its stat to the empty `index` for each. `mask`: the permissions that the
+/// umask leaves. Errors: errc::unsupported for what a checkout would convert, errc::corrupt,
+/// errc::stopped, errno.
+result<void> replace_used_files(const repository& repo, int root, const oid& wanted,
+                                const directory& known, mode_t mask, git_index* index,
+                                std::stop_token stop);
+
+/// Whether a `.gitattributes` of these bytes could make a checkout write other bytes than the
+/// object's. Sees more than there is (a pattern that looks like an attribute), never less.
+bool may_convert(std::string_view attributes);
+
+}  // namespace remora::git
