@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
+#include <remora/git/packs.hpp>
 #include <remora/run/run_record.hpp>
 
 namespace remora::run {
@@ -38,35 +39,40 @@ run_record_writer::run_record_writer(git::repository& repo, git::object_writer& 
 
 result<void> run_record_writer::start(const json::object& run_json, const plan& p,
                                       std::vector<git::oid> parents) {
-  run_json_ = run_json;
+  REMORA_TRY(const unique_fd held, git::hold_objects(repo_));
+  content next{.run = run_json, .top = {}, .tasks = {}};
   std::vector<git::tree_entry> prompts;
   for (const task_plan& t : p.tasks) {
     REMORA_TRY(const git::oid id, objects_.blob(t.prompt));
     prompts.push_back({t.id.str() + ".md", id, git::mode::file});
   }
   REMORA_TRY(const git::oid tree, objects_.tree(std::move(prompts)));
-  top_["prompts"] = {"prompts", tree, git::mode::directory};
-  return commit(fmt::format("remora: run {} started ({} tasks)", run_.str(), p.tasks.size()),
+  next.top["prompts"] = {"prompts", tree, git::mode::directory};
+  return commit(std::move(next),
+                fmt::format("remora: run {} started ({} tasks)", run_.str(), p.tasks.size()),
                 std::move(parents));
 }
 
 result<void> run_record_writer::open() {
   REMORA_TRY(const recorded_run there, read_run(repo_, run_));
-  tip_ = there.tip;
-  run_json_ = there.run;
-  run_json_.erase("ended");
-  REMORA_TRY(const git::commit_info commit, repo_.read_commit(tip_));
+  content found{.run = there.run, .top = {}, .tasks = {}};
+  found.run.erase("ended");
+  REMORA_TRY(const git::commit_info commit, repo_.read_commit(there.tip));
   REMORA_TRY(auto entries, repo_.read_tree(commit.tree));
-  for (git::tree_entry& e : entries) top_[e.name] = e;
-  if (!top_.contains("tasks")) return {};
-  REMORA_TRY(auto tasks, repo_.read_tree(top_["tasks"].id));
-  for (git::tree_entry& e : tasks) tasks_[e.name] = e;
+  for (git::tree_entry& e : entries) found.top[e.name] = e;
+  if (found.top.contains("tasks")) {
+    REMORA_TRY(auto tasks, repo_.read_tree(found.top["tasks"].id));
+    for (git::tree_entry& e : tasks) found.tasks[e.name] = e;
+  }
+  tip_ = there.tip;
+  said_ = std::move(found);
   return {};
 }
 
 result<void> run_record_writer::task_ended(const task_id& task, const json::object& payload,
                                            const std::optional<git::oid>& record,
                                            const std::optional<git::oid>& result) {
+  REMORA_TRY(const unique_fd held, git::hold_objects(repo_));
   std::vector<git::tree_entry> entries;
   REMORA_TRY(const git::oid text, objects_.blob(json::serialize(payload) + "\n"));
   entries.push_back({"task.json", text, git::mode::file});
@@ -79,29 +85,34 @@ result<void> run_record_writer::task_ended(const task_id& task, const json::obje
         entries.push_back(std::move(e));
   }
   REMORA_TRY(const git::oid tree, objects_.tree(std::move(entries)));
-  tasks_[task.str()] = {task.str(), tree, git::mode::directory};
-  REMORA_TRY(const git::oid tasks, objects_.tree(values(tasks_)));
-  top_["tasks"] = {"tasks", tasks, git::mode::directory};
+  content next = said_;
+  next.tasks[task.str()] = {task.str(), tree, git::mode::directory};
+  REMORA_TRY(const git::oid tasks, objects_.tree(values(next.tasks)));
+  next.top["tasks"] = {"tasks", tasks, git::mode::directory};
   std::vector<git::oid> parents;
   if (result) parents.push_back(*result);
   const json::value* outcome = payload.if_contains("outcome");
   return commit(
+      std::move(next),
       fmt::format("remora: {} {}", task.str(),
                   outcome && outcome->is_string() ? std::string(outcome->get_string()) : "ended"),
       std::move(parents));
 }
 
 result<void> run_record_writer::finish(const json::object& ended, std::string_view journal) {
-  run_json_["ended"] = ended;
+  REMORA_TRY(const unique_fd held, git::hold_objects(repo_));
+  content next = said_;
+  next.run["ended"] = ended;
   REMORA_TRY(const git::oid log, objects_.blob(journal));
-  top_["journal.jsonl"] = {"journal.jsonl", log, git::mode::file};
-  return commit(fmt::format("remora: run {} ended", run_.str()), {});
+  next.top["journal.jsonl"] = {"journal.jsonl", log, git::mode::file};
+  return commit(std::move(next), fmt::format("remora: run {} ended", run_.str()), {});
 }
 
-result<void> run_record_writer::commit(const std::string& subject, std::vector<git::oid> parents) {
-  REMORA_TRY(const git::oid run, objects_.blob(json::serialize(run_json_) + "\n"));
-  top_["run.json"] = {"run.json", run, git::mode::file};
-  REMORA_TRY(const git::oid tree, objects_.tree(values(top_)));
+result<void> run_record_writer::commit(content next, const std::string& subject,
+                                       std::vector<git::oid> parents) {
+  REMORA_TRY(const git::oid run, objects_.blob(json::serialize(next.run) + "\n"));
+  next.top["run.json"] = {"run.json", run, git::mode::file};
+  REMORA_TRY(const git::oid tree, objects_.tree(values(next.top)));
   if (!tip_.is_zero()) parents.insert(parents.begin(), tip_);
   std::vector<git::oid> unique;
   for (const git::oid& p : parents)
@@ -120,6 +131,7 @@ result<void> run_record_writer::commit(const std::string& subject, std::vector<g
     return swapped.error();
   }
   tip_ = id;
+  said_ = std::move(next);
   return {};
 }
 

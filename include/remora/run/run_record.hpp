@@ -15,7 +15,8 @@
 
 namespace remora::run {
 
-/// Writes the commits of one run. The caller serialises its calls.
+/// Writes the commits of one run. The caller serialises its calls. What one that failed was to
+/// record is not recorded by the next: its objects may be nowhere.
 class run_record_writer {
  public:
   /// `lock`: looked at before the ref is moved (errc::held); nothing: nobody may contest it.
@@ -29,7 +30,7 @@ class run_record_writer {
                      std::vector<git::oid> parents);
   /// Goes on with the record that is there (resume).
   result<void> open();
-  bool has_task(const task_id& task) const { return tasks_.contains(task.str()); }
+  bool has_task(const task_id& task) const { return said_.tasks.contains(task.str()); }
   /// `task`: the payload of `task_ended`. `record`: the newest checkpoint, whose state, prompt and
   /// transcript are named again (the same objects); `result`: a commit to keep reachable.
   result<void> task_ended(const task_id& task, const boost::json::object& payload,
@@ -39,16 +40,20 @@ class run_record_writer {
   result<void> finish(const boost::json::object& ended, std::string_view journal);
 
  private:
-  result<void> commit(const std::string& subject, std::vector<git::oid> parents);
+  struct content {
+    boost::json::object run;
+    std::map<std::string, git::tree_entry> top;    ///< entries of the tree, by name
+    std::map<std::string, git::tree_entry> tasks;  ///< entries of `tasks/`
+  };
+
+  result<void> commit(content next, const std::string& subject, std::vector<git::oid> parents);
 
   git::repository& repo_;
   git::object_writer& objects_;
   run_id run_;
   const run_lock* lock_;
   git::oid tip_;  ///< what the ref holds; zero: nothing yet
-  boost::json::object run_json_;
-  std::map<std::string, git::tree_entry> top_;    ///< entries of the tree, by name
-  std::map<std::string, git::tree_entry> tasks_;  ///< entries of `tasks/`
+  content said_;  ///< by the tip
 };
 
 /// What the record of a run says.
