@@ -100,6 +100,8 @@ void checker::starts(const virtual_process& p, const life* who) {
   }
   const auto slot = w_.disk.slots.find(p.slot);
   if (slot == w_.disk.slots.end()) return w_.broken(p.name + " starts in no worktree");
+  if (slot->second.half || slot->second.task != p.task)
+    w_.broken(fmt::format("{} starts in worktree {}, which is not its task's", p.name, p.slot));
   if (p.what != program::agent) return;
   const task_facts& t = tasks_[p.task];
   const std::uint32_t n = number(std::string_view(p.name).substr(p.name.rfind('.') + 1));
@@ -207,8 +209,10 @@ void checker::over() {
   for (std::size_t i = 0; i < tasks_.size(); ++i) task_over(i);
   // One that was made when nothing could be told any more is swept by the next run.
   for (const auto& [slot, what] : d.slots)
-    if (tasks_[what.task].outcome == "succeeded" && what.used && !what.detached &&
-        !excused_slots_.contains(slot))
+    if (what.half)
+      w_.broken("worktree " + slot + " was set aside, and is left over");
+    else if (tasks_[what.task].outcome == "succeeded" && what.used && !what.detached &&
+             !excused_slots_.contains(slot))
       w_.broken("worktree " + slot + " is left over");
 }
 

@@ -15,6 +15,7 @@ using namespace remora::sim;
 
 struct job {
   std::uint64_t from = 1, seeds = 100'000;
+  std::uint64_t tasks = 4;  ///< of one plan, at most
   double minutes = 0;
   unsigned threads = 2;
 };
@@ -32,7 +33,7 @@ void play_all(const job& j, std::atomic<std::uint64_t>& next, std::atomic<bool>&
     const std::uint64_t seed = next++;
     if (j.minutes > 0 ? std::chrono::steady_clock::now() >= until : seed >= j.from + j.seeds)
       return;
-    const verdict v = play(seed, false);
+    const verdict v = play(seed, j.tasks, false);
     ++f.played;
     f.lives += v.lives;
     f.steps += v.steps;
@@ -43,8 +44,8 @@ void play_all(const job& j, std::atomic<std::uint64_t>& next, std::atomic<bool>&
   }
 }
 
-int show(std::uint64_t seed) {
-  const verdict v = play(seed, true);
+int show(std::uint64_t seed, std::uint64_t tasks) {
+  const verdict v = play(seed, tasks, true);
   for (const std::string& line : v.trace) fmt::print("{}\n", line);
   fmt::print("seed {}: {} ({} steps, {} orchestrators)\n", seed,
              v.violation.empty() ? "all invariants held" : v.violation, v.steps, v.lives);
@@ -61,7 +62,7 @@ int play_job(const job& j) {
     threads.emplace_back([&] { play_all(j, next, stop, f); });
   for (std::thread& t : threads) t.join();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  if (f.seed != 0) return show(f.seed);
+  if (f.seed != 0) return show(f.seed, j.tasks);
   fmt::print(
       "{} seeds from {}: all invariants held ({} orchestrators, {} steps, {:.1f} s, "
       "{:.0f} seeds a minute)\n",
@@ -79,8 +80,11 @@ int main(int argc, char** argv) {
   app.add_option("--seeds", j.seeds, "how many")->capture_default_str();
   app.add_option("--from", j.from, "the first one")->capture_default_str();
   app.add_option("--minutes", j.minutes, "play for so long instead of --seeds");
+  app.add_option("--tasks", j.tasks, "of one plan, at most (half of all have one)")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4));
   app.add_option("--threads", j.threads, "play on so many")->capture_default_str();
   app.add_option("--trace", traced, "play this one only, and show what happens");
   CLI11_PARSE(app, argc, argv);
-  return traced != 0 ? show(traced) : play_job(j);
+  return traced != 0 ? show(traced, j.tasks) : play_job(j);
 }

@@ -61,7 +61,18 @@ result<std::optional<run::record>> virtual_run_store::read_journal_head(const ru
   return run::parse_journal_head(w_.disk.journal, "journal");
 }
 
+void virtual_run_store::remove_half_made(const std::string& name) {
+  const auto slot = w_.disk.slots.find(name);
+  if (slot == w_.disk.slots.end() || !slot->second.half) return;
+  w_.note("worktree {} is swept", name);
+  w_.check->slot_goes(name, slot->second);
+  w_.disk.slots.erase(slot);
+}
+
 void virtual_run_store::sweep() {
+  std::vector<std::string> all;
+  for (const auto& [name, slot] : w_.disk.slots) all.push_back(name);
+  for (const std::string& name : all) remove_half_made(name);
   if (w_.disk.owner || !w_.disk.journal_there) return;
   const auto contents = run::parse_journal(w_.disk.journal, "journal");
   if (!contents || !contents->records.empty()) return;
@@ -73,6 +84,10 @@ void virtual_run_store::sweep() {
 result<void> virtual_run_store::sync_objects() {
   if (auto bad = disk_fault(w_, owner_, "syncing objects")) return *bad;
   return {};
+}
+
+auto virtual_run_store::commit_checkout(std::int64_t) -> awaited<run::checkout_base> {
+  co_return fail(errc::unsupported, "there is no checkout");
 }
 
 result<void> virtual_run_store::open(const run_id&, const run::plan&) {
@@ -122,7 +137,18 @@ result<std::unique_ptr<run::journal_file>> virtual_run_store::open_journal(
 result<std::unique_ptr<run::task_store>> virtual_run_store::open_task(const run::task_plan& task) {
   if (auto bad = disk_fault(w_, owner_, "opening the repository")) return *bad;
   return std::unique_ptr<run::task_store>(
-      std::make_unique<virtual_task_store>(w_, owner_, w_.index_of(task.id.str())));
+      std::make_unique<virtual_task_store>(w_, owner_, w_.index_of(task.id.str()), free_));
+}
+
+auto virtual_run_store::remove_free_slots() -> awaited<void> {
+  const std::vector<std::string> unused = std::exchange(free_, {});
+  for (const std::string& slot : unused) {
+    co_await owner_.pass(w_.disk_time());
+    if (w_.disk.owner != &owner_) co_return fail(errc::held, "the run is another's");
+    if (auto bad = disk_fault(w_, owner_, "removing a worktree")) co_return *bad;
+    remove_half_made(slot);
+  }
+  co_return result<void>();
 }
 
 void virtual_run_store::remove_run() {

@@ -22,7 +22,7 @@ struct planned {
 
 class scenario {
  public:
-  scenario(std::uint64_t seed, bool tracing) : w_(seed) {
+  scenario(std::uint64_t seed, std::uint64_t most_tasks, bool tracing) : w_(seed, most_tasks) {
     w_.tracing = tracing;
     plan_disasters();
   }
@@ -189,8 +189,8 @@ class scenario {
 
 }  // namespace
 
-verdict play(std::uint64_t seed, bool tracing) {
-  return scenario(seed, tracing).play();
+verdict play(std::uint64_t seed, std::uint64_t most_tasks, bool tracing) {
+  return scenario(seed, most_tasks, tracing).play();
 }
 
 }  // namespace remora::sim

@@ -13,7 +13,8 @@ struct verdict {
   std::uint64_t steps = 0, lives = 0;
 };
 
-/// Plays `seed`; the same seed plays the same. Thread: any, a seed is played by one.
-verdict play(std::uint64_t seed, bool tracing);
+/// Plays `seed` with a plan of at most `most_tasks`; the same two play the same. Thread: any, a
+/// seed is played by one.
+verdict play(std::uint64_t seed, std::uint64_t most_tasks, bool tracing);
 
 }  // namespace remora::sim

@@ -45,6 +45,7 @@ result<void> virtual_task_store::go_on_from(const git::oid& record, run::task_st
 result<void> virtual_task_store::take_newest(const run::task_fold& fold, run::recovered_task& r) {
   const auto put = [&](const git::oid& id) {
     w_.disk.wip[task_] = {id, id};
+    w_.name(id);
     return go_on_from(id, r.start);
   };
   if (fold.prepared && w_.disk.checkpoints.contains(fold.prepared->record))
@@ -85,29 +86,55 @@ auto virtual_task_store::start_from(git::oid record) -> awaited<run::task_start>
 
 // --- worktrees ---
 
+/// Of this task: by then it may be another's.
 void virtual_task_store::remove(const std::string& slot) {
   const auto found = w_.disk.slots.find(slot);
-  if (found == w_.disk.slots.end()) return;
+  if (found == w_.disk.slots.end() || found->second.task != task_) return;
   w_.note("worktree {} is removed", slot);
   w_.check->slot_goes(slot, found->second);
   w_.disk.slots.erase(found);
 }
 
-std::string virtual_task_store::new_slot(const run::slot_request& r) {
+/// The task's branch is taken from whoever has it: what no attempt was started in is removed.
+void virtual_task_store::free_branch(const run::slot_request& r) {
   remove(r.discard);
-  // The task's branch is taken from whoever has it: what no attempt was started in is removed.
   std::vector<std::string> unknown;
   for (const auto& [name, slot] : w_.disk.slots)
     if (slot.task == task_ && name != r.abandoned && !slot.detached) unknown.push_back(name);
   for (const std::string& name : unknown) remove(name);
   if (const auto left = w_.disk.slots.find(r.abandoned); left != w_.disk.slots.end())
     left->second.detached = true;
-  std::string name = fmt::format("/slots/{}", ++w_.disk.names);
+}
+
+void virtual_task_store::make_new_slot(units work) {
+  slot_ = fmt::format("/slots/{}", ++w_.disk.names);
   worktree made;
   made.task = task_;
-  if (r.record) made.work = w_.disk.checkpoints.at(*r.record).work;
-  w_.disk.slots.emplace(name, made);
-  return name;
+  made.work = work;
+  w_.disk.slots.emplace(slot_, made);
+  w_.note("worktree {} made", slot_);
+}
+
+/// Files first, while it is still nobody's; then the books; then it is said to be whole.
+asio::awaitable<bool> virtual_task_store::take_free_slot(units work) {
+  if (free_.empty()) co_return false;
+  slot_ = free_.back();
+  free_.pop_back();
+  for (const int step : {0, 1, 2}) {
+    const auto slot = w_.disk.slots.find(slot_);
+    if (slot == w_.disk.slots.end() || !slot->second.half) co_return false;  // it was swept
+    if (w_.goes_wrong(w_.odds.fault)) {
+      w_.note("worktree {} cannot be used again", slot_);
+      w_.disk.slots.erase(slot);
+      co_return false;
+    }
+    if (step == 0) slot->second.work = w_.random.next();
+    if (step == 1) slot->second = {.task = task_, .work = work, .half = true};
+    if (step == 2) slot->second.half = false;
+    if (step < 2) co_await turn();
+  }
+  w_.note("worktree {} is the next task's", slot_);
+  co_return true;
 }
 
 auto virtual_task_store::make_slot(run::slot_request r, std::stop_token stop)
@@ -119,20 +146,27 @@ auto virtual_task_store::make_slot(run::slot_request r, std::stop_token stop)
   const bool in_place = !r.reuse.empty();
   if (in_place && !w_.disk.slots.contains(r.reuse.string()))
     co_return fail(errc::vanished, "the worktree is gone");
-  slot_ = in_place ? r.reuse.string() : new_slot(r);
-  if (!in_place && w_.goes_wrong(w_.odds.spawn)) {
-    co_await turn();
-    remove(slot_);
-    co_return fail(errc::killed, "git was killed while it made a worktree");
+  if (in_place) {
+    slot_ = r.reuse.string();
+    w_.note("worktree {} again", slot_);
+  } else {
+    free_branch(r);
+    const units work = r.record ? w_.disk.checkpoints.at(*r.record).work : 0;
+    const bool taken = co_await take_free_slot(work);
+    if (!taken) make_new_slot(work);
+    if (w_.goes_wrong(w_.odds.spawn)) {
+      co_await turn();
+      remove(slot_);
+      co_return fail(errc::killed, "git was killed while it made a worktree");
+    }
   }
   last_.reset();
   if (r.record && r.same_run) last_ = w_.disk.checkpoints.at(*r.record).work;
-  w_.note("worktree {} {}", slot_, in_place ? "again" : "made");
   co_await turn();
   co_return run::slot_lent{slot_, in_place, {}, {}};
 }
 
-auto virtual_task_store::remove_slot(fs::path root) -> awaited<void> {
+auto virtual_task_store::free_slot(fs::path root, std::size_t waiting) -> awaited<void> {
   co_await turn();
   const std::string slot = root.string();
   if (w_.disk.owner != &owner_) co_return fail(errc::held, "the run is another's");
@@ -140,12 +174,25 @@ auto virtual_task_store::remove_slot(fs::path root) -> awaited<void> {
     w_.check->excuse_slot(slot);
     co_return *bad;
   }
-  remove(slot);
+  const auto found = w_.disk.slots.find(slot);
+  const bool mine = found != w_.disk.slots.end() && found->second.task == task_ && slot == slot_;
+  if (!mine || free_.size() >= waiting) {
+    remove(slot);
+    co_return result<void>();
+  }
+  w_.note("worktree {} is set aside", slot);
+  w_.check->slot_goes(slot, found->second);
+  found->second.half = true;
+  found->second.used = false;  // its work is elsewhere
+  slot_.clear();
+  co_await turn();
+  free_.push_back(slot);
   co_return result<void>();
 }
 
 bool virtual_task_store::slot_exists(const fs::path& root) const {
-  return w_.disk.slots.contains(root.string());
+  const auto found = w_.disk.slots.find(root.string());
+  return found != w_.disk.slots.end() && found->second.task == task_;
 }
 
 // --- checkpoints ---
@@ -169,6 +216,7 @@ auto virtual_task_store::take_checkpoint(run::save_request r, std::stop_token st
   c.attempt = r.record.attempt.value();
   c.work = work;
   c.base = r.record.base;
+  if (r.record.previous && !r.record.thin) c.previous = *r.record.previous;
   c.files = w_.new_name();
   c.state = r.record.mind.state;
   c.out = r.out_to;
@@ -181,7 +229,8 @@ auto virtual_task_store::take_checkpoint(run::save_request r, std::stop_token st
   saved_state& kept = w_.disk.checkpoints.at(id);
   kept.durable = true;
   checkpoint::prepared p{.what = checkpoint::record{.run = w_.what.id, .task = r.record.task},
-                         .old = r.record.previous.value_or(git::oid())};
+                         .old = r.record.previous.value_or(git::oid()),
+                         .packed = 1};
   p.what.attempt = r.record.attempt;
   p.what.number = r.record.number;
   p.what.reason = r.record.reason;
@@ -201,12 +250,24 @@ auto virtual_task_store::publish_checkpoint(checkpoint::prepared p, git::snapsho
   ref& wip = w_.disk.wip[task_];
   const bool foreign = wip.visible != p.old && wip.visible != p.what.commit;
   wip.visible = p.what.commit;
+  w_.name(p.what.commit);
   co_await turn();
   if (auto bad = disk_fault(w_, owner_, "syncing a ref")) co_return *bad;
   if (wip.visible == p.what.commit) wip.durable = p.what.commit;
   last_ = w_.disk.checkpoints.at(p.what.commit).work;
   w_.note("checkpoint {} of {} holds {:b}", p.what.number.value(), p.what.task.str(), *last_);
   co_return foreign ? std::string("a foreign value was kept") : std::string();
+}
+
+/// What a chain that was begun anew has given up. Beside the calls of this task's worker.
+auto virtual_task_store::remove_unreachable(std::stop_token stop)
+    -> awaited<std::optional<std::uint64_t>> {
+  co_await owner_.pass(w_.disk_time());
+  if (auto bad = disk_fault(w_, owner_, "removing what no ref reaches")) co_return *bad;
+  if (stop.stop_requested()) co_return fail(errc::stopped, "stopped");
+  if (w_.random.one_in(4)) co_return std::optional<std::uint64_t>();
+  w_.drop_unreachable();
+  co_return std::optional<std::uint64_t>(1);
 }
 
 auto virtual_task_store::remove_checkpoint(git::oid record) -> awaited<void> {

@@ -1,6 +1,8 @@
 #include "sim/world.hpp"
 
 #include <algorithm>
+#include <map>
+#include <unordered_set>
 
 #include "sim/checker.hpp"
 
@@ -42,10 +44,11 @@ run::task_plan draw_task(dice& d, const run::plan& p, std::size_t index) {
   if (d.one_in(4)) t.verify = run::command_spec{.argv = {"check"}, .timeout = 30s};
   t.limits.verifies = t.verify.has_value();
   t.branch = !d.one_in(4);
+  if (d.one_in(3)) t.max_disk_bytes = d.below(4);
   return t;
 }
 
-run::plan draw_plan(dice& d) {
+run::plan draw_plan(dice& d, std::uint64_t most_tasks) {
   run::plan p;
   p.name = "simulated";
   p.parallel = static_cast<std::uint32_t>(d.between(1, 3));
@@ -56,7 +59,7 @@ run::plan draw_plan(dice& d) {
   if (d.one_in(4)) p.workspace.keep = run::keep_policy::never;
   p.workspace.copy.emplace();
   const std::uint64_t sizes[] = {1, 1, 1, 1, 2, 2, 3, 4};
-  const std::uint64_t count = sizes[d.below(std::size(sizes))];
+  const std::uint64_t count = std::min(most_tasks, sizes[d.below(std::size(sizes))]);
   for (std::size_t i = 0; i < count; ++i) p.tasks.push_back(draw_task(d, p, i));
   return p;
 }
@@ -76,10 +79,10 @@ odds draw_odds(dice& d) {
 
 }  // namespace
 
-world::world(std::uint64_t s)
+world::world(std::uint64_t s, std::uint64_t most_tasks)
     : seed(s),
       random(s),
-      plan(draw_plan(random)),
+      plan(draw_plan(random, most_tasks)),
       what{.id = run_id::parse("20260102-000000-aaaa").value(),
            .plan = plan,
            .continues = {},
@@ -158,6 +161,27 @@ void world::meddle_with_refs() {
   r.visible = r.durable = random.one_in(2) ? git::oid() : new_name();
   check->excuse_ref(task);
   note("somebody moves the checkpoint ref of t{}", task);
+}
+
+void world::drop_unreachable() {
+  std::unordered_set<git::oid> reached;
+  const auto reach = [&](git::oid id) {
+    for (auto at = disk.checkpoints.find(id); at != disk.checkpoints.end();
+         at = disk.checkpoints.find(at->second.previous))
+      if (!reached.insert(at->first).second) return;
+  };
+  for (const std::vector<ref>* refs : {&disk.wip, &disk.old_wip})
+    for (const ref& r : *refs) {
+      reach(r.visible);
+      reach(r.durable);
+    }
+  // Somebody may have moved or deleted a ref: journals name the newest ones.
+  std::map<std::pair<std::size_t, bool>, std::pair<std::uint64_t, git::oid>> newest;
+  for (const auto& [id, c] : disk.checkpoints)
+    if (auto& last = newest[{c.task, c.rerun}]; c.named > last.first) last = {c.named, id};
+  for (const auto& [of, last] : newest) reach(last.second);
+  std::erase_if(disk.checkpoints,
+                [&](const auto& c) { return c.second.named != 0 && !reached.contains(c.first); });
 }
 
 void world::cut_power() {

@@ -28,10 +28,12 @@ struct saved_state {
   std::uint32_t number = 0, attempt = 0;
   units work = 0;
   git::oid base, files;
+  git::oid previous;  ///< zero: it began a chain
   std::string state;
   std::uint64_t out = 0, err = 0;
   bool durable = false;
-  bool rerun = false;  ///< of the rerun, not of the run before
+  std::uint64_t named = 0;  ///< how many were, when a ref was moved to it; 0: never
+  bool rerun = false;       ///< of the rerun, not of the run before
 };
 
 struct ref {
@@ -43,6 +45,7 @@ struct worktree {
   units work = 0;
   bool used = false;      ///< an agent was in it
   bool detached = false;  ///< it gave up its branch: nobody goes on in it
+  bool half = false;      ///< set aside by its task: nobody's, until another one has got it
 };
 
 struct attempt_dir {
@@ -75,6 +78,7 @@ struct disk {
   const life* owner = nullptr;
   std::string removed_journal;  ///< of a run that has ended: a power cut may bring it back
   std::uint64_t names = 0;
+  std::uint64_t namings = 0;
 };
 
 enum class fate { complete, fail, die, hang };
@@ -105,7 +109,7 @@ class checker;
 
 class world {
  public:
-  explicit world(std::uint64_t seed);
+  world(std::uint64_t seed, std::uint64_t most_tasks);
   ~world();
 
   /// For the trace; costs nothing unless it is wanted.
@@ -137,6 +141,8 @@ class world {
   std::string violation;
 
   git::oid new_name();
+  /// A ref comes to hold this checkpoint.
+  void name(const git::oid& checkpoint) { disk.checkpoints.at(checkpoint).named = ++disk.namings; }
   std::size_t index_of(const std::string& task) const;
   /// How long something on the disk takes.
   duration disk_time();
@@ -146,6 +152,8 @@ class world {
 
   // What befalls the machine. The orchestrators' own part is the caller's.
   void cut_power();
+  /// Checkpoints that no ref and no newest one reaches go, but those in the making.
+  void drop_unreachable();
   void orphan(const life* owner);
   void meddle_with_refs();
 

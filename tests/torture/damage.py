@@ -148,13 +148,14 @@ class Scene:
         return found
 
     def sound_objects(self):
-        """Those in packs of remora's whose bytes are still where they were, each with its pack."""
+        """Those in packs of remora's whose bytes are still where they were, and what they are differences to; each with its pack."""
         sound, bytes_of = set(), {}
         for pack, name, begin, body in self.entries:
             path = self.git / "objects/pack" / pack
             if pack not in bytes_of:
                 bytes_of[pack] = path.read_bytes() if path.exists() else b""
-            if bytes_of[pack][begin:begin + len(body)] == body:
+            base = base_of(body)  # which is before it
+            if bytes_of[pack][begin:begin + len(body)] == body and (base is None or (base, path) in sound):
                 sound.add((name, path))
         return sound
 
@@ -173,6 +174,12 @@ def entries_of(pack):
     data = pack.read_bytes()
     ends = [offset for offset, _ in found[1:]] + [len(data) - 20]
     return [(name, begin, data[begin:end]) for (begin, name), end in zip(found, ends)]
+
+
+def base_of(entry):
+    """The object that an entry of a pack is a difference to, if it is one (gitformat-pack(5))."""
+    head = next(at for at, byte in enumerate(entry) if not byte & 0x80) + 1
+    return entry[head:head + 20].hex() if entry[0] >> 4 & 7 == 7 else None
 
 
 def damage_object(scene, name, how):

@@ -127,7 +127,7 @@ def arguments(doc, points, operations=scenarios.ALL):
     parser.add_argument("--minutes", type=float, help="all of them, again and again, for so long")
     parser.add_argument("--budget-seconds", type=float, help="the same in seconds")
     parser.add_argument("--seed", type=int, default=1, help="of what is chosen by chance (1)")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1, help="at a time; much of each is waiting")
     parser.add_argument("--only", action="append", choices=sorted(operations), help="this operation; may be repeated")
     parser.add_argument("--at", type=int, help="only this call; with --only")
     parser.add_argument("--keep", help="a directory for the scenes of failures")

@@ -63,22 +63,26 @@ def interrupted_problems(scene):
     """Right after remora died or gave up, before anything is gone on with."""
     problems = []
     with check.Repository(scene.repo, scene.env) as repo:
-        published = set()
+        published, replaced = set(), {}
         for file in (repo.common / "remora/runs").glob("*/journal.jsonl"):
             records, found = check.journal(file.read_bytes(), whole=False)
             problems += found
             published |= {(file.parent.name, r["task"]) for r in records if r["type"] == "result_published"}
+            replaced |= {r["record"]: r["old"] for r in records if r["type"] == "checkpoint_prepared"}
         newest = {}
-        for event in scene.events("checkpoint_saved"):
+        announced = scene.events("checkpoint_saved")
+        for number, event in enumerate(announced):
             newest[event["run"], event["task"]] = event
-            problems += checkpoint_problems(scene, repo, event)
+            # One with which a new chain begins gives up those before it.
+            if not any(e["thins"] and (e["run"], e["task"]) == (event["run"], event["task"]) for e in announced[number + 1:]):
+                problems += checkpoint_problems(scene, repo, event)
         refs = repo.refs("refs/remora/wip/")
         for (run, task), event in newest.items():
             there = refs.get(f"refs/remora/wip/{run}/{task}")
             if there == event["record"] or (there is None and ((run, task) in published or recorded(repo, run, task))):
                 continue
             later = repo.commit(there) if there else None
-            if not later or later["trailers"].get("Remora-Previous") != event["record"]:
+            if not later or event["record"] not in (later["trailers"].get("Remora-Previous"), replaced.get(there)):
                 problems.append(f"checkpoint {event['checkpoint']} of {task} was announced, and its ref holds {there}")
     return problems
 
@@ -254,6 +258,24 @@ class Chain(Scenario):
     def prepare(self, scene):
         scene.plan("  - {id: a, prompt: Do a., verify: 'test -e set-up.o && test ! -e once || { rm -f once; exit 1; }'}\n"
                    "  - {id: b, prompt: Do b., base: {task: a}}", workspace="keep: never, setup: 'echo set up > set-up.o'")
+        scene.agent.write_text(scene.agent.read_text() + '[ "$REMORA_ATTEMPT" != 1 ] || : > once\n')
+
+
+class Beside(Scenario):
+    """Two tasks at once: what fails or is cut off for one must not be missing for the other."""
+
+    tasks = ("a", "b")
+
+    def prepare(self, scene):
+        scene.plan("  - {id: a, prompt: Do a.}\n  - {id: b, prompt: Do b.}")
+
+
+class Thin(Scenario):
+    """A task each of whose checkpoints gives up the one before, which is then removed."""
+
+    def prepare(self, scene):
+        scene.plan("  - {id: a, prompt: Do a., checkpoint: {max_disk: 1},\n"
+                   "     verify: 'test ! -e once || { rm -f once; exit 1; }'}")
         scene.agent.write_text(scene.agent.read_text() + '[ "$REMORA_ATTEMPT" != 1 ] || : > once\n')
 
 
@@ -435,4 +457,4 @@ def leave(file):
 
 
 ALL = {s.__name__.lower(): s()
-       for s in (Run, Chain, Interrupt, Resume, Rerun, Prune, Drop, Doctor, Rebuild, Takeover)}
+       for s in (Run, Chain, Beside, Thin, Interrupt, Resume, Rerun, Prune, Drop, Doctor, Rebuild, Takeover)}
