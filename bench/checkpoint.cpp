@@ -93,6 +93,7 @@ class program {
   std::vector<contender> contenders(std::size_t changed, bool first) {
     return {{"remora",
              [=, this](int) {
+               ours_->merge();
                if (first) ours_->start(fmt::format("first-{}", ++seed_));
                change("remora", changed);
              },

@@ -46,6 +46,39 @@ class remora_task {
   }
 
   void checkpoint() {
+    save(fmt::format("{{\"turns\":{},\"notes\":\"{}\"}}\n", number_.value() + 1,
+                     std::string(state_bytes, 'n')),
+         ((number_.value() + 1) * piece_bytes) % (most_output - piece_bytes), piece_bytes);
+  }
+
+  /// With this state; `said` is what its agent has printed since the last one.
+  void checkpoint(std::string state, std::string_view said) {
+    std::ofstream(attempt_ / "out") << said;
+    save(std::move(state), 0, said.size());
+  }
+
+  /// As a run does once a checkpoint is announced.
+  void merge() const { must(run::merge_packs(&worker_.repo, {})); }
+
+  /// As another process would.
+  void read_newest() const {
+    const reader r(worker_.repo);
+    const auto newest = must(r.store.newest(run_, task_)).value();
+    must(r.store.read_mind(newest));
+    must(r.store.read_snapshot(newest));
+  }
+  void list() const { must(reader(worker_.repo).store.history(run_, task_)); }
+
+ private:
+  struct reader {
+    explicit reader(const git::repository& of)
+        : repo(must(of.reopen())), objects(repo), store(repo, objects, true) {}
+    git::repository repo;
+    git::object_writer objects;
+    checkpoint::store store;
+  };
+
+  void save(std::string state, std::uint64_t from, std::uint64_t bytes) {
     number_ = number_.next();
     checkpoint::request record{.run = run_, .task = task_, .base = base_};
     record.attempt = attempt_no(1);
@@ -53,12 +86,11 @@ class remora_task {
     record.reason = "interval";
     record.previous = previous_;
     record.seconds = 1'700'000'000;
-    record.mind.state = fmt::format("{{\"turns\":{},\"notes\":\"{}\"}}\n", number_.value(),
-                                    std::string(state_bytes, 'n'));
+    record.mind.state = std::move(state);
     run::save_request save(std::move(record));
     save.attempt_dir = attempt_;
-    save.out_from = (number_.value() * piece_bytes) % (most_output - piece_bytes);
-    save.out_to = save.out_from + piece_bytes;
+    save.out_from = from;
+    save.out_to = from + bytes;
     save.branch = "refs/heads/bench";
     auto taken = must(run::take_checkpoint(&worker_, where_, std::move(save), {}));
     previous_ = taken.prepared.value().what.commit;
@@ -66,7 +98,6 @@ class remora_task {
                                  std::move(*taken.files), true));
   }
 
- private:
   static constexpr std::size_t most_output = 1 << 20;
   static constexpr std::size_t piece_bytes = 8 << 10;
   static constexpr std::size_t state_bytes = 2 << 10;

@@ -119,6 +119,7 @@ class checkpoints {
       for (row& r : rows) {
         const double one = timed(r.prepare, [this] { sync_small_file(); });
         const double ms = timed(r.prepare, [this] { task_->checkpoint(); });
+        task_->merge();
         if (&r == rows) alone = ms;
         if (turn == 0) continue;
         r.ms.push_back(ms);
@@ -199,6 +200,7 @@ class checkpoints {
       threads.emplace_back(
           [&, i] { ms[i] = milliseconds_of([&] { crowd_[i].task->checkpoint(); }); });
     for (std::thread& t : threads) t.join();
+    crowd_.front().task->merge();
     return *std::max_element(ms.begin(), ms.end());
   }
 

@@ -21,19 +21,9 @@ constexpr std::size_t files_in_directory = 15;
 constexpr std::size_t least_bytes = 200;
 constexpr std::size_t most_bytes = 8'000;
 
-/// Lines that compress about as well as source text does.
 std::string text_of(std::uint32_t seed) {
-  static constexpr const char* words[] = {"return", "const",  "result", "value", "if",    "stream",
-                                          "node",   "parse",  "for",    "auto",  "size",  "open",
-                                          "write",  "buffer", "begin",  "end",   "index", "while"};
   std::minstd_rand random(seed + 1);
-  const std::size_t size = least_bytes + random() % (most_bytes - least_bytes);
-  std::string text;
-  while (text.size() < size) {
-    text += words[random() % std::size(words)];
-    text += random() % 8 == 0 ? fmt::format(" {:x};\n  ", random()) : std::string(" ");
-  }
-  return text;
+  return sample_text(seed, least_bytes + random() % (most_bytes - least_bytes));
 }
 
 void write(const fs::path& file, std::string_view text) {
@@ -54,6 +44,19 @@ void sync_disk(const fs::path& disk) {
 }
 
 }  // namespace
+
+std::string sample_text(std::uint32_t seed, std::size_t bytes) {
+  static constexpr const char* words[] = {"return", "const",  "result", "value", "if",    "stream",
+                                          "node",   "parse",  "for",    "auto",  "size",  "open",
+                                          "write",  "buffer", "begin",  "end",   "index", "while"};
+  std::minstd_rand random(seed + 1);
+  std::string text;
+  while (text.size() < bytes) {
+    text += words[random() % std::size(words)];
+    text += random() % 8 == 0 ? fmt::format(" {:x};\n  ", random()) : std::string(" ");
+  }
+  return text;
+}
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -147,14 +150,17 @@ void sample_repository::add_worktree(const fs::path& where) const {
   shell(fmt::format("git -C '{}' worktree add -q --detach '{}'", root_.string(), where.string()));
 }
 
-void change_files(const sample_repository& repo, const fs::path& worktree, std::size_t count,
-                  std::uint32_t seed) {
-  if (count == 0) return;
-  const std::size_t step = repo.files().size() / count;
-  for (std::size_t i = 0; i < count; ++i)
-    write(worktree / repo.files()[i * step + seed % step],
+std::vector<std::string> change_files(const sample_repository& repo, const fs::path& worktree,
+                                      std::size_t count, std::uint32_t seed) {
+  std::vector<std::string> names;
+  const std::size_t step = count == 0 ? 0 : repo.files().size() / count;
+  for (std::size_t i = 0; i < count; ++i) {
+    names.push_back(repo.files()[i * step + seed % step]);
+    write(worktree / names.back(),
           fmt::format("{}\n// {} {}\n", text_of(seed * 31 + static_cast<std::uint32_t>(i)), seed,
                       worktree.filename().string()));
+  }
+  return names;
 }
 
 void isolate_git() {

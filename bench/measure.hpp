@@ -3,6 +3,7 @@
 // (A B C A B C …), and a ratio is the median of the ratios within a turn.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -43,6 +44,9 @@ std::string cell(double value, int digits = 1);
 /// Runs `sh -c script`; ends the program where that fails: a benchmark has nothing to measure then.
 void shell(const std::string& script);
 
+/// Lines that compress about as well as source text does: so many bytes, or a few more.
+std::string sample_text(std::uint32_t seed, std::size_t bytes);
+
 /// Removed with all that is in it.
 class scratch {
  public:
@@ -74,9 +78,10 @@ class sample_repository {
 };
 
 /// Gives `count` of the files, spread over all of them and others in each turn, content that was
-/// never there before.
-void change_files(const sample_repository& repo, const std::filesystem::path& worktree,
-                  std::size_t count, std::uint32_t seed);
+/// never there before. Their names.
+std::vector<std::string> change_files(const sample_repository& repo,
+                                      const std::filesystem::path& worktree, std::size_t count,
+                                      std::uint32_t seed);
 
 /// No configuration but ours, and no collection in the background; for this process and its
 /// children.

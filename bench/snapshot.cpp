@@ -3,9 +3,11 @@
 // cannot be saved: a stat of every file, or the bytes of those that changed. All of them look at
 // one worktree; before each turn the same files change for all.
 //
-//   snapshot [--files N,N,…] [--turns T] [--json FILE] [--repository PATH] [DIRECTORY]
+//   snapshot [--files N,N,…] [--turns T] [--json FILE] [--repository PATH] [--slots-only]
+//   [DIRECTORY]
 //
-// 10000,38000,154000 files, 9 turns, /tmp. PATH: a clone of that repository instead.
+// 10000,38000,154000 files, 9 turns, /tmp. PATH: a clone of that repository instead. The last three
+// rows are of worktrees that are made, restored, or go from one task to the next.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -20,6 +22,7 @@
 #include <remora/core/posix.hpp>
 #include <remora/git/change_watch.hpp>
 #include <remora/git/restore.hpp>
+#include <remora/git/reuse.hpp>
 #include <stdexcept>
 
 #include "git/handles.hpp"
@@ -186,10 +189,45 @@ void write_changed(const fs::path& worktree, const std::vector<std::string>& cha
   ::close(out);
 }
 
+/// A worktree that goes from task to task.
+class used_slot {
+ public:
+  used_slot(const sample_repository& files, const fs::path& root)
+      : files_(files),
+        repo_(must(git::repository::discover(files.root()))),
+        objects_(repo_),
+        base_(must(repo_.resolve_commit("HEAD"))),
+        tree_(must(git::add_worktree(repo_, root, branch(), base_, {}))) {}
+  ~used_slot() { (void)git::remove_worktree(repo_, tree_.root); }
+
+  /// A task's life: what it finds is saved, it changes some files, those are saved.
+  void use(std::size_t changed) {
+    shots_.emplace(must(git::snapshotter::open(repo_, tree_, base_, {})));
+    must(shots_->take(repo_, objects_, {}));
+    change_files(files_, tree_.root, changed, ++tasks_);
+    must(shots_->take(repo_, objects_, {}));
+    must(objects_.barrier());
+    must(git::set_aside(repo_, tree_, branch_));
+  }
+  void next() { tree_ = must(git::reuse_worktree(repo_, *shots_, branch(), base_, {})); }
+
+ private:
+  const std::string& branch() { return branch_ = fmt::format("refs/heads/bench/{}", ++branches_); }
+
+  const sample_repository& files_;
+  git::repository repo_;
+  git::object_writer objects_;
+  git::oid base_;
+  std::string branch_;
+  std::uint32_t branches_ = 0, tasks_ = 0;
+  git::worktree tree_;
+  std::optional<git::snapshotter> shots_;
+};
+
 class program {
  public:
-  program(const fs::path& directory, int turns, std::ofstream* json)
-      : turns_(turns), json_(json), scratch_(directory) {}
+  program(const fs::path& directory, int turns, bool slots_only, std::ofstream* json)
+      : turns_(turns), slots_only_(slots_only), json_(json), scratch_(directory) {}
 
   void sample(std::size_t files) { measure(sample_repository(scratch_.path() / "repo", files)); }
   void real(const fs::path& repository) {
@@ -210,9 +248,9 @@ class program {
     print_header(fmt::format("{} files, median of {} turns", repo.files().size(), turns_),
                  {"what", "changed", "ms", "/ durable git"});
     for (const std::size_t changed : {0, 10, 1'000})
-      if (changed * 4 <= repo.files().size()) snapshots(changed);
-    first();
-    restores();
+      if (!slots_only_ && changed * 4 <= repo.files().size()) snapshots(changed);
+    if (!slots_only_) first();
+    slots();
     shell(fmt::format("rm -rf '{}' '{}'*", repo.root().string(), tree_.string()));
   }
 
@@ -268,8 +306,8 @@ class program {
     shell(fmt::format("rm -rf '{}'*", fresh.string()));
   }
 
-  void restores() {
-    const fs::path used = scratch_.path() / "used", made = scratch_.path() / "made";
+  void slots() {
+    const fs::path used = scratch_.path() / "used";
     const std::string root = repo_->root().string();
     repo_->add_worktree(used);
     git::repository repo = must(git::repository::discover(used));
@@ -279,20 +317,25 @@ class program {
     git::snapshotter shots = must(git::snapshotter::open(repo, slot, base, {}));
     const git::snapshot what = must(shots.take(repo, objects, {}));
     must(objects.barrier());
+    used_slot other(*repo_, scratch_.path() / "slot");
+    // All stay until the end: where many files were removed a moment ago ext4 is slow to make new
+    // ones, since it looks for inodes that are not in use again too soon.
+    int made = 0;
     print({{"git worktree add",
-            [&](int) {
-              shell(fmt::format("rm -rf '{}'; git -C '{}' worktree prune", made.string(), root));
-            },
-            [&](int) { repo_->add_worktree(made); }},
+            {},
+            [&](int) { repo_->add_worktree(scratch_.path() / fmt::format("made-{}", ++made)); }},
            {"remora, restore where 10 files differ",
             [&](int) { change_files(*repo_, used, 10, ++seed_); },
-            [&](int) { must(git::restore_worktree(repo, slot, "refs/heads/none", what, {})); }}},
+            [&](int) { must(git::restore_worktree(repo, slot, "refs/heads/none", what, {})); }},
+           {"remora, worktree ready, used slot", [&](int) { other.use(10); },
+            [&](int) { other.next(); }}},
           0, 10);
-    shell(fmt::format("rm -rf '{}' '{}'; git -C '{}' worktree prune", used.string(), made.string(),
-                      root));
+    shell(fmt::format("rm -rf '{}' '{}'/made-*; git -C '{}' worktree prune", used.string(),
+                      scratch_.path().string(), root));
   }
 
   int turns_;
+  bool slots_only_;
   std::ofstream* json_;
   scratch scratch_;
   fs::path tree_;
@@ -307,6 +350,7 @@ class program {
 struct options {
   std::vector<std::size_t> files{10'000, 38'000, 154'000};
   int turns = 9;
+  bool slots_only = false;
   std::optional<std::ofstream> json;
   fs::path repository, directory = "/tmp";
 };
@@ -315,6 +359,10 @@ options parse(int argc, char** argv) {
   options o;
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
+    if (name == "--slots-only") {
+      o.slots_only = true;
+      continue;
+    }
     if (!name.starts_with("--")) {
       o.directory = name;
       continue;
@@ -347,7 +395,7 @@ int main(int argc, char** argv) try {
   remora::bench::isolate_git();
   remora::git::initialise();
   std::ofstream* json = o.json ? &*o.json : nullptr;
-  remora::bench::program all(o.directory, o.turns, json);
+  remora::bench::program all(o.directory, o.turns, o.slots_only, json);
   if (!o.repository.empty())
     all.real(o.repository);
   else
