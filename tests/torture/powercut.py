@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Cuts the power under live runs, and holds what remora announced against what the disk has then (F1).
 
-    tests/torture/powercut.py --remora PROGRAM [--budget-seconds S] [--cuts N] [--flag 1|2] [--seed N] [--json FILE]
-                              [--keep DIR]
+    tests/torture/powercut.py --remora PROGRAM [--budget-seconds S] [--cuts N] [--flag 1|2] [--seed N] [--until-failure]
+                              [--json FILE] [--keep DIR]
 
 The repository, the worktrees and the journal are on ext4 on a loop device. Agents write, stage, commit, repack and
 collect garbage there while remora saves them many times a second. At a moment drawn by the seed the ioctl for it
@@ -46,7 +46,8 @@ class Instrument:
         self.began = time.monotonic()
 
     def over(self):
-        return time.monotonic() - self.began > self.o.budget_seconds or self.points >= self.o.cuts
+        return (time.monotonic() - self.began > self.o.budget_seconds or self.points >= self.o.cuts
+                or (self.o.until_failure and self.failures > 0))
 
     def run(self):
         number = 0
@@ -154,6 +155,7 @@ def main():
     parser.add_argument("--cuts", type=int, default=1_000_000)
     parser.add_argument("--flag", type=int, choices=(LOGFLUSH, NOLOGFLUSH))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--until-failure", action="store_true", help="end at the first one")
     parser.add_argument("--json")
     parser.add_argument("--keep")
     o = parser.parse_args()

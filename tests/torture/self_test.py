@@ -17,16 +17,21 @@ HERE = Path(__file__).resolve().parent
 SKIPPED = 77
 PATIENCE = 120
 
-# Plant → the instrument that must find it, with the points that it takes. What is planted is what is left out:
+# Whether a cut of the power meets what was left out is chance: what the disk had written by itself, and what another
+# agent's git had packed and synced. Most do within a few cuts.
+CUTS = ["powercut.py", "--cuts", "8"], ["powercut.py", "--cuts", "200", "--until-failure"]
+KILLS = ["kill.py", "--only", "run", "--points", "60"]
+
+# Plant → the instrument that must find nothing where it is in its place, and find something where it is left out:
 PLANTS = {
     # the removal of locks that a dead owner of the run left
-    "lock-reaping": ["kill.py", "--only", "run", "--points", "60"],
+    "lock-reaping": (KILLS, KILLS),
     # the sync of the journal before anything depends on it
-    "journal-sync": ["powercut.py", "--cuts", "4"],
+    "journal-sync": CUTS,
     # the sync of a checkpoint's pack
-    "pack-sync": ["powercut.py", "--cuts", "4"],
+    "pack-sync": CUTS,
     # the copy of what an agent's git wrote and need not have synced
-    "agent-sync": ["powercut.py", "--cuts", "8"],
+    "agent-sync": CUTS,
 }
 
 
@@ -46,12 +51,13 @@ def main():
     o = parser.parse_args()
     planted, bad = str(Path(o.planted).resolve()), 0
     for plant in o.plant or PLANTS:
-        for name, wanted in ((plant, 1), ("", 0)):
-            status, said = run(planted, name, *PLANTS[plant])
+        sound, left_out = PLANTS[plant]
+        for name, instrument, wanted in ((plant, left_out, 1), ("", sound, 0)):
+            status, said = run(planted, name, *instrument)
             if status == SKIPPED:
                 print(f"{plant}: skipped: {said.strip()}")
                 break
-            print(f"{plant}, {'left out' if name else 'in its place'}: {PLANTS[plant][0]} ends with {status}", flush=True)
+            print(f"{plant}, {'left out' if name else 'in its place'}: {instrument[0]} ends with {status}", flush=True)
             if status != wanted:
                 bad += 1
                 print(said)
