@@ -1,6 +1,7 @@
 // Moving and deleting the refs of a checkpoint.
 #include <fmt/format.h>
 
+#include <chrono>
 #include <remora/checkpoint/foreign.hpp>
 #include <remora/checkpoint/store.hpp>
 
@@ -9,10 +10,9 @@
 namespace remora::checkpoint {
 namespace {
 
-/// Between a read of a ref and its swap somebody may move it again. Of eight writers at one ref
-/// each got through within twenty tries when it was measured; who waits for a lock waits a random
-/// time.
-constexpr int tries = 64;
+/// Between a read of a ref and its swap somebody may move it again. Of eight writers at one ref on
+/// a busy machine one may lose 64 times in turn, which takes less than a second.
+constexpr std::chrono::seconds patience{10};
 
 /// What of `value` may have a name: all of it; or of a damaged record's its files; or nothing. A
 /// ref to what is damaged makes the user's `git gc` fail.
@@ -49,7 +49,8 @@ result<void> take_ref(git::repository& repo, const record& ours, const git::oid&
                       store::published& how) {
   const std::string ref = wip_ref(ours.run, ours.task);
   git::oid from = old;
-  for (int i = 0; i < tries; ++i) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  do {
     const auto swapped = repo.swap_ref(ref, from, ours.commit);
     if (swapped) return {};
     if (!swapped.error().is(errc::ref_moved) && !is_unreadable(repo, ref)) return swapped.error();
@@ -60,7 +61,7 @@ result<void> take_ref(git::repository& repo, const record& ours, const git::oid&
     // A ref may name an object that is not there; then there is nothing to keep.
     if (holds && *holds != old && repo.exists(*holds))
       REMORA_CHECK(keep_foreign(repo, ours, *holds, how));
-  }
+  } while (std::chrono::steady_clock::now() < until);
   return fail(
       errc::ref_moved,
       fmt::format("{} is moved by another program as fast as by us: stop that program", ref));

@@ -50,16 +50,6 @@ result<checkpoint::request> make_request(git::object_writer& objects, const run_
   return r;
 }
 
-/// A run tries again what was refused since the ref moved again and again: of eight that contest
-/// one ref on a busy machine somebody may lose 64 times in turn.
-result<checkpoint::store::published> publish(checkpoint::store& store,
-                                             const checkpoint::prepared& p, bool contested) {
-  auto how = store.publish(p);
-  for (int i = 0; contested && i < 10 && !how && how.error().is(errc::ref_moved); ++i)
-    how = store.publish(p);
-  return how;
-}
-
 result<void> write_all_of(const options& o, unsigned number, const run_id& run, const task_id& task,
                           counts& c) {
   REMORA_TRY(git::repository repo, git::repository::discover(o.repository));
@@ -73,7 +63,7 @@ result<void> write_all_of(const options& o, unsigned number, const run_id& run, 
     r.previous = previous;
     r.seconds += number;  // writers of one task do not make the same commits
     REMORA_TRY(const checkpoint::prepared p, store.prepare(std::move(r)));
-    REMORA_TRY(const checkpoint::store::published how, publish(store, p, o.same));
+    REMORA_TRY(const checkpoint::store::published how, store.publish(p));
     c.warned += how.kept.has_value() || how.branch_error.has_value();
     previous = p.what.commit;
     ++c.done;
