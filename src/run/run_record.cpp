@@ -124,15 +124,20 @@ result<void> run_record_writer::commit(content next, const std::string& subject,
   REMORA_CHECK(objects_.barrier());
   if (lock_) REMORA_CHECK(lock_->check());
   const std::string ref = checkpoint::run_ref(run_);
-  if (auto swapped = repo_.swap_ref(ref, tip_, id); !swapped) {
-    // A ref may have moved although the sync of it failed: a run that does not begin leaves none.
-    if (const auto there = repo_.read_ref(ref); tip_.is_zero() && there && *there == id)
+  auto swapped = repo_.swap_ref(ref, tip_, id);
+  if (!swapped) {
+    // It may have moved although its sync failed: a run that does not begin leaves none, and the
+    // next commit goes on from it.
+    const auto there = repo_.read_ref(ref);
+    if (!there || *there != id) return swapped;
+    if (tip_.is_zero()) {
       (void)repo_.delete_ref(ref, id);
-    return swapped.error();
+      return swapped;
+    }
   }
   tip_ = id;
   said_ = std::move(next);
-  return {};
+  return swapped;
 }
 
 result<recorded_run> read_run(const git::repository& repo, const run_id& run) {

@@ -4,6 +4,7 @@
 #include <remora/run/run_record.hpp>
 
 #include "repo.hpp"
+#include "watched_sync.hpp"
 
 using namespace remora;
 namespace fs = std::filesystem;
@@ -61,6 +62,18 @@ BOOST_AUTO_TEST_CASE(F4_what_a_commit_that_failed_was_to_say_is_not_said_by_the_
   BOOST_TEST(!run::read_run(*repo, id)->ended());
   BOOST_REQUIRE(end("lost"));  // tried again
   check({"first", "lost", "second"});
+}
+
+BOOST_AUTO_TEST_CASE(F4_the_next_commit_goes_on_where_only_the_sync_of_the_ref_failed) {
+  BOOST_REQUIRE(end("first"));
+  {
+    test::watched_sync syncs;
+    syncs.fail_at("refs/remora/runs$");
+    BOOST_TEST(!end("second"));
+  }
+  check({"first", "second"});
+  BOOST_REQUIRE(end("third"));
+  check({"first", "second", "third"});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -16,7 +16,8 @@
 namespace remora::run {
 
 /// Writes the commits of one run. The caller serialises its calls. What one that failed was to
-/// record is not recorded by the next: its objects may be nowhere.
+/// record is not recorded by the next, since its objects may be nowhere; but where only the sync of
+/// the moved ref failed.
 class run_record_writer {
  public:
   /// `lock`: looked at before the ref is moved (errc::held); nothing: nobody may contest it.
