@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <remora/core/text.hpp>
 
-#include "git/handles.hpp"
 #include "git/object_format.hpp"
 #include "git/pack_format.hpp"
 
@@ -14,7 +13,7 @@ namespace remora::git {
 namespace {
 
 constexpr std::size_t head_bytes = 12, trailer_bytes = 20;
-constexpr std::size_t stat_bytes = 40, id_bytes = 20;
+constexpr std::size_t stat_bytes = 40, mode_at_byte = 24, id_bytes = 20;
 constexpr std::size_t flags_at = stat_bytes + id_bytes;
 constexpr std::size_t path_at = flags_at + 2;  // two more where flags are extended
 constexpr std::size_t most_names = std::size_t{256}
@@ -36,6 +35,13 @@ error corrupt(std::string_view why) {
   return fail(errc::corrupt, fmt::format("the index cannot be read: {}", why));
 }
 
+std::string head_of(std::uint32_t version, std::uint32_t entries) {
+  std::string head("DIRC");
+  append_number(head, version);
+  append_number(head, entries);
+  return head;
+}
+
 /// Of version 4: how much of the path before goes (as offsets in a pack's deltas are written).
 std::optional<std::size_t> read_strip(std::string_view bytes, std::size_t& at) {
   std::size_t n = 0;
@@ -46,12 +52,6 @@ std::optional<std::size_t> read_strip(std::string_view bytes, std::size_t& at) {
     ++n;
   }
   return std::nullopt;
-}
-
-oid hash_tree(std::string_view bytes) {
-  sha1 id = begin_object(GIT_OBJECT_TREE, bytes.size());
-  id.add(bytes);
-  return id.finish();
 }
 
 }  // namespace
@@ -143,6 +143,10 @@ result<void> index_file::check_extensions(std::size_t at) const {
   return {};
 }
 
+std::string_view index_file::stat_at(std::size_t i) const noexcept {
+  return std::string_view(bytes_).substr(rows_[i].at, stat_bytes);
+}
+
 bool index_file::is_intact() const {
   if (bytes_.empty()) return true;
   const std::string_view all = bytes_;
@@ -155,7 +159,7 @@ bool index_file::is_intact() const {
 }
 
 git::mode index_file::mode_at(std::size_t i) const noexcept {
-  return static_cast<git::mode>(word(bytes_, rows_[i].at + 24));
+  return static_cast<git::mode>(word(bytes_, rows_[i].at + mode_at_byte));
 }
 
 index_file::entry index_file::at(std::size_t i) const {
@@ -236,9 +240,57 @@ oid index_file::hash_directory(std::size_t& i, const std::string& prefix) const 
     }
   }
   here.end = i;
-  if (is_tree) here.tree = hash_tree(bytes);
+  if (is_tree) here.tree = hash_object(GIT_OBJECT_TREE, bytes);
   directories_.insert_or_assign(prefix, here);
   return here.tree;
+}
+
+// --- writing ---
+
+std::string recorded_stat(const struct stat& st, git::mode m) {
+  std::string bytes;
+  const auto append = [&](auto number) {
+    append_number(bytes, static_cast<std::uint32_t>(number));
+  };
+  for (const timespec& time : {st.st_ctim, st.st_mtim}) {
+    append(time.tv_sec);
+    append(time.tv_nsec);
+  }
+  append(st.st_dev);
+  append(st.st_ino);
+  append(m);
+  append(st.st_uid);
+  append(st.st_gid);
+  append(st.st_size);
+  return bytes;
+}
+
+void new_index::add(const index_entry& e, std::string_view stat) {
+  const std::size_t at = bytes_.size();
+  const bool more = e.skip_worktree || e.intent_to_add;
+  constexpr std::size_t longest = 0xfff;  // a longer path's end is found by its zero byte
+  auto flags = static_cast<unsigned>(std::min(e.path.size(), longest));
+  flags |= static_cast<unsigned>(e.stage) << 12;
+  if (e.assume_unchanged) flags |= assume_valid;
+  if (more) flags |= extended;
+  bytes_ += stat.empty() ? recorded_stat({}, e.mode) : stat;
+  bytes_ += bytes_of(e.id);
+  append_number(bytes_, static_cast<std::uint16_t>(flags));
+  if (more)
+    append_number(bytes_, static_cast<std::uint16_t>((e.skip_worktree ? skip_worktree : 0) |
+                                                     (e.intent_to_add ? intent_to_add : 0)));
+  bytes_ += e.path;
+  bytes_.append(8 - (bytes_.size() - at) % 8, '\0');
+  extended_ = extended_ || more;
+  ++entries_;
+}
+
+std::string new_index::finish() && {
+  bytes_.replace(0, head_bytes, head_of(extended_ ? 3 : 2, entries_));
+  sha1 sum;
+  sum.add(bytes_);
+  bytes_ += git::bytes_of(sum.finish());
+  return std::move(bytes_);
 }
 
 }  // namespace remora::git

@@ -1,9 +1,10 @@
 // git's index file (gitformat-index(5), versions 2 to 4), from bytes that an agent may have
 // written. Ours, because libgit2 makes an allocation an entry and hashes all of the file: it takes
-// longer than all else that a first snapshot does.
+// longer than all else that a first snapshot does, and half of what a restore does.
 #pragma once
 
 #include <optional>
+#include <remora/git/manifest.hpp>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -51,6 +52,8 @@ class index_file {
   }
   entry at(std::size_t i) const;
   git::mode mode_at(std::size_t i) const noexcept;
+  /// As `recorded_stat` makes it.
+  std::string_view stat_at(std::size_t i) const noexcept;
   /// The first that is not before `path`.
   std::size_t lower_bound(std::string_view path) const noexcept;
   /// Stage 0, or nothing.
@@ -81,6 +84,24 @@ class index_file {
   std::vector<row> rows_;
   std::vector<std::uint32_t> flagged_;
   mutable std::unordered_map<std::string, directory> directories_;
+};
+
+/// What an entry says of how its file looks, the mode among it. Of a `st` that is all zero: git
+/// must read the file.
+std::string recorded_stat(const struct stat& st, git::mode m);
+
+/// An index in the making, of version 2, or 3 where an entry needs it.
+class new_index {
+ public:
+  /// In the order of paths, and of stages. `stat`: a `recorded_stat`; empty: git must look.
+  void add(const index_entry& e, std::string_view stat);
+  /// The file's bytes.
+  std::string finish() &&;
+
+ private:
+  std::string bytes_ = std::string(12, '\0');  ///< the head comes last
+  std::uint32_t entries_ = 0;
+  bool extended_ = false;
 };
 
 }  // namespace remora::git

@@ -1,182 +1,153 @@
 // Writing a worktree's index so that `git status` there says what it said where it was taken.
+#include "git/index_writer.hpp"
+
 #include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/stat.h>
 
-#include <cerrno>
-#include <filesystem>
+#include <algorithm>
 #include <remora/core/text.hpp>
+#include <set>
 
-#include "git/look_twice.hpp"
-#include "git/tree_writer.hpp"
+#include "git/careful.hpp"
 
 namespace remora::git {
 namespace {
 
-/// libgit2 writes an index only to a path of its own, with a lock file beside it. In the worktree's
-/// git directory: what a crash leaves goes with that.
-class private_directory {
+bool is_safe_path(const index_entry& e) {
+  const std::string_view path = e.path;
+  return std::ranges::all_of(split(path, '/'), [&](std::string_view part) {
+    return is_safe_name(part, e.mode == mode::symlink && part.end() == path.end());
+  });
+}
+
+/// The entries of HEAD's tree and those that are staged over it.
+class staging {
  public:
-  explicit private_directory(int git_dir)
-      : path_(fmt::format("/proc/self/fd/{}/remora-index-XXXXXX", git_dir)) {
-    if (::mkdtemp(path_.data()) == nullptr) path_.clear();
+  staging(const repository& repo, const index_state& state, std::vector<omission>& refused)
+      : repo_(repo), refused_(refused) {
+    for (const index_entry& e : state.entries) {
+      changed_.insert(e.path);
+      if (is_safe_path(e))
+        entries_.push_back(e);
+      else
+        refuse(e.path);
+    }
+    changed_.insert(state.removed.begin(), state.removed.end());
   }
-  private_directory(const private_directory&) = delete;
-  private_directory& operator=(const private_directory&) = delete;
-  ~private_directory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+
+  /// What of the tree is not changed.
+  result<void> add(const std::string& prefix, const oid& tree) {
+    REMORA_TRY(const std::vector<tree_entry> entries, repo_.read_tree(tree));
+    for (const tree_entry& e : entries) {
+      const std::string path = prefix + e.name;
+      if (!is_safe_name(e.name, e.mode == mode::symlink)) {
+        refuse(path);
+      } else if (e.mode == mode::directory) {
+        REMORA_CHECK(add(path + '/', e.id));
+      } else if (!changed_.contains(path)) {
+        index_entry& head = entries_.emplace_back();
+        head.path = path;
+        head.mode = e.mode;
+        head.id = e.id;
+      }
+    }
+    return {};
   }
-  bool made() const { return !path_.empty(); }
-  std::filesystem::path file() const { return std::filesystem::path(path_) / "index"; }
+
+  /// In order, and nothing that contradicts what comes before it.
+  std::vector<index_entry> finish() && {
+    if (!std::ranges::is_sorted(entries_)) std::ranges::sort(entries_);
+    std::vector<index_entry> good;
+    good.reserve(entries_.size());
+    std::vector<std::size_t> above;  // good files whose paths the next one may begin with
+    for (index_entry& e : entries_) {
+      while (!above.empty() && !e.path.starts_with(good[above.back()].path)) above.pop_back();
+      const bool below_a_file = std::ranges::any_of(above, [&](std::size_t i) {
+        const std::size_t end = good[i].path.size();
+        return e.path.size() > end && e.path[end] == '/';
+      });
+      const index_entry* last = good.empty() ? nullptr : &good.back();
+      const bool twice =
+          last && last->path == e.path && (last->stage == 0 || last->stage == e.stage);
+      if (twice || (below_a_file && e.stage == 0)) {
+        refuse(e.path);
+        continue;
+      }
+      if (e.stage == 0) above.push_back(good.size());
+      good.push_back(std::move(e));
+    }
+    return good;
+  }
 
  private:
-  std::string path_;
+  void refuse(const std::string& path) {
+    refused_.push_back({path, "not staged: git refuses it in an index"});
+  }
+
+  const repository& repo_;
+  std::vector<omission>& refused_;
+  std::set<std::string, std::less<>> changed_;
+  std::vector<index_entry> entries_;
 };
 
-error failed(int code) {
-  return git_failure(code, "cannot make the index");
-}
-
-stamp stamp_in(const git_index_entry& e) {
-  const auto time = [](const git_index_time& t) {
-    return std::int64_t{t.seconds} * 1'000'000'000 + t.nanoseconds;
-  };
-  return {e.ino, e.file_size, time(e.mtime), time(e.ctime)};
-}
-
-class index_builder {
+/// How the files of an index look.
+class stat_source {
  public:
-  index_builder(git_index* index, int root, const directory& now)
-      : index_(index), root_(root), now_(now) {}
+  stat_source(int root, const directory& now, const index_file* old)
+      : root_(root), now_(now), old_(old) {}
 
-  /// Entries that are unchanged keep their stats: `git_index_read_tree` leaves those alone.
-  result<void> head(const repository& repo, const oid& tree) {
-    if (tree.is_zero()) {
-      if (const int code = git_index_clear(index_); code != 0) return failed(code);
+  /// If the file is what the entry says; else git must look. They are asked for in order.
+  std::string of(const index_entry& e) {
+    if (e.stage != 0) return {};
+    const auto before = old_stat(e);
+    if (e.mode == mode::commit) return std::string(before ? before->bytes : "");
+    const auto r = find_record(now_, e.path);
+    if (!r || r->gone || r->kept || r->stamp.inode == 0 || r->id != e.id || r->mode != e.mode)
       return {};
-    }
-    const git_oid id = to_git(tree);
-    git_tree* raw = nullptr;
-    const int found = look_twice(repo, [&] { return git_tree_lookup(&raw, repo.raw(), &id); });
-    if (found != 0) return failed(found);
-    const tree_handle owner(raw);
-    const int read = look_twice(repo, [&] { return git_index_read_tree(index_, raw); });
-    if (read != 0) return failed(read);
-    return {};
-  }
-
-  result<void> apply(const index_state& state) {
-    for (const std::string& path : state.removed) REMORA_CHECK(drop(path));
-    for (const index_entry& e : state.entries)
-      if (e.stage != 0) REMORA_CHECK(drop(e.path));
-    for (const index_entry& e : state.entries) REMORA_CHECK(add(e));
-    return {};
-  }
-
-  /// Every entry says how its file looks now, if that is what the entry names, and nothing else.
-  result<void> stats() {
-    const std::size_t count = git_index_entrycount(index_);
-    for (std::size_t i = 0; i < count; ++i) {
-      const git_index_entry* e = git_index_get_byindex(index_, i);
-      if (git_index_entry_stage(e) != 0 || static_cast<mode>(e->mode) == mode::commit) continue;
-      const auto r = find_record(now_, e->path);
-      const bool same = r && !r->gone && !r->kept && r->stamp.inode != 0 &&
-                        r->id == from_git(e->id) && r->mode == static_cast<mode>(e->mode);
-      if (same && truncated(r->stamp) == stamp_in(*e)) continue;
-      if (!same && e->ino == 0) continue;
-      git_index_entry changed = *e;
-      struct stat st{};
-      const bool settled = same && ::fstatat(root_, e->path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                           stamp_of(st) == r->stamp;
-      if (!settled) st = {};
-      set_stat(changed, st);
-      REMORA_CHECK(put(changed));
-    }
-    return {};
+    if (before && before->stamp == truncated(r->stamp)) return std::string(before->bytes);
+    struct stat st{};
+    const bool settled =
+        ::fstatat(root_, e.path.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && stamp_of(st) == r->stamp;
+    return settled ? recorded_stat(st, e.mode) : std::string();
   }
 
  private:
-  result<void> drop(const std::string& path) {
-    if (git_index_remove(index_, path.c_str(), 0) != 0) git_error_clear();  // not there: as wanted
-    return {};
+  struct known_stat {
+    git::stamp stamp;
+    std::string_view bytes;
+  };
+
+  /// Of the old index's same entry.
+  std::optional<known_stat> old_stat(const index_entry& e) {
+    if (!old_) return std::nullopt;
+    while (at_ < old_->size() && old_->path(at_) < e.path) ++at_;
+    if (at_ == old_->size() || old_->path(at_) != e.path) return std::nullopt;
+    const index_file::entry there = old_->at(at_);
+    if (there.stage != 0 || there.id != e.id || there.mode != e.mode) return std::nullopt;
+    return known_stat{there.stamp, old_->stat_at(at_)};
   }
 
-  result<void> add(const index_entry& e) {
-    git_index_entry out{};
-    if (const auto* old = git_index_get_bypath(index_, e.path.c_str(), e.stage);
-        old && from_git(old->id) == e.id && static_cast<mode>(old->mode) == e.mode)
-      out = *old;
-    const std::string path = e.path;
-    out.path = path.c_str();
-    out.mode = static_cast<std::uint32_t>(e.mode);
-    out.id = to_git(e.id);
-    GIT_INDEX_ENTRY_STAGE_SET(&out, e.stage);
-    out.flags = static_cast<std::uint16_t>(out.flags & ~GIT_INDEX_ENTRY_VALID);
-    if (e.assume_unchanged) out.flags |= GIT_INDEX_ENTRY_VALID;
-    out.flags_extended = 0;
-    if (e.intent_to_add) out.flags_extended |= GIT_INDEX_ENTRY_INTENT_TO_ADD;
-    if (e.skip_worktree) out.flags_extended |= GIT_INDEX_ENTRY_SKIP_WORKTREE;
-    return put(out);
-  }
-
-  result<void> put(const git_index_entry& e) {
-    if (const int code = git_index_add(index_, &e); code != 0) return failed(code);
-    return {};
-  }
-
-  git_index* index_;
   int root_;
   const directory& now_;
+  const index_file* old_;
+  std::size_t at_ = 0;  ///< in the old index
 };
-
-/// Flags of an older entry with the same object are not HEAD's.
-void clear_flags(git_index* index) {
-  const std::size_t count = git_index_entrycount(index);
-  for (std::size_t i = 0; i < count; ++i) {
-    const git_index_entry* e = git_index_get_byindex(index, i);
-    if ((e->flags & GIT_INDEX_ENTRY_VALID) == 0 && e->flags_extended == 0) continue;
-    git_index_entry plain = *e;
-    plain.flags = static_cast<std::uint16_t>(plain.flags & ~GIT_INDEX_ENTRY_VALID);
-    plain.flags_extended = 0;
-    git_index_add(index, &plain);
-  }
-}
 
 }  // namespace
 
-void set_stat(git_index_entry& e, const struct stat& st) {
-  e.ctime = {static_cast<std::int32_t>(st.st_ctim.tv_sec),
-             static_cast<std::uint32_t>(st.st_ctim.tv_nsec)};
-  e.mtime = {static_cast<std::int32_t>(st.st_mtim.tv_sec),
-             static_cast<std::uint32_t>(st.st_mtim.tv_nsec)};
-  e.dev = static_cast<std::uint32_t>(st.st_dev);
-  e.ino = static_cast<std::uint32_t>(st.st_ino);
-  e.uid = st.st_uid;
-  e.gid = st.st_gid;
-  e.file_size = static_cast<std::uint32_t>(st.st_size);
+result<std::vector<index_entry>> staged_entries(const repository& repo, const oid& head_tree,
+                                                const index_state& state,
+                                                std::vector<omission>& refused) {
+  staging all(repo, state, refused);
+  if (!head_tree.is_zero()) REMORA_CHECK(all.add("", head_tree));
+  return std::move(all).finish();
 }
 
-result<void> write_index(const repository& repo, int root, int git_dir, const oid& head_tree,
-                         const index_state& state, const directory& now, index_view old_index) {
-  const private_directory scratch(git_dir);
-  if (!scratch.made()) return os_error(errno, "cannot make a temporary directory for the index");
-  if (old_index.known() && old_index.identity().exists) {
-    auto bytes = read_regular(git_dir, "index", std::size_t{1} << 30);
-    if (!bytes) return bytes.error();
-    REMORA_CHECK(write_file_durably(scratch.file(), *bytes));
-  }
-  git_index* raw = nullptr;
-  if (const int code = git_index_open(&raw, scratch.file().c_str()); code != 0) return failed(code);
-  const index_handle index(raw);
-  index_builder build(raw, root, now);
-  REMORA_CHECK(build.head(repo, head_tree));
-  clear_flags(raw);
-  REMORA_CHECK(build.apply(state));
-  REMORA_CHECK(build.stats());
-  if (const int code = git_index_write(raw); code != 0) return failed(code);
-  REMORA_TRY(const std::string bytes, read_file(scratch.file()));
-  return replace_file(git_dir, "index", bytes, 0666);
+result<void> write_index(int root, int git_dir, const std::vector<index_entry>& entries,
+                         const directory& now, const index_view& old) {
+  stat_source stats(root, now, old.file());
+  new_index made;
+  for (const index_entry& e : entries) made.add(e, stats.of(e));
+  return replace_file(git_dir, "index", std::move(made).finish(), 0666);
 }
 
 }  // namespace remora::git

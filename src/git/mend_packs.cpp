@@ -120,9 +120,7 @@ class pack_walk {
   result<std::optional<oid>> hash_difference(std::uint64_t at) {
     REMORA_TRY(const auto made, read(at));
     if (!made) return std::optional<oid>();
-    sha1 id = begin_object(made->type, made->bytes.size());
-    id.add(made->bytes);
-    return std::optional(id.finish());
+    return std::optional(hash_object(made->type, made->bytes));
   }
 
   /// An object, made of those before it that it needs.

@@ -26,11 +26,6 @@ void check(int done) {
   if (done != 1) throw std::runtime_error("libcrypto cannot compute SHA-1 here");
 }
 
-template <class Number>
-void put(std::string& to, Number n) {
-  for (std::size_t i = sizeof n; i-- > 0;) to += static_cast<char>(n >> (8 * i));
-}
-
 oid oid_at(std::string_view bytes, std::size_t at) {
   return oid(reinterpret_cast<const unsigned char*>(bytes.data()) + at);
 }
@@ -80,9 +75,15 @@ sha1 begin_object(git_object_t type, std::uint64_t size) {
   return id;
 }
 
+oid hash_object(git_object_t type, std::string_view bytes) {
+  sha1 id = begin_object(type, bytes.size());
+  id.add(bytes);
+  return id.finish();
+}
+
 std::string pack_head(std::uint32_t objects) {
   std::string head("PACK\0\0\0\2", 8);
-  put(head, objects);
+  append_number(head, objects);
   return head;
 }
 
@@ -133,18 +134,18 @@ std::string pack_index(std::vector<packed_object> objects, const oid& trailer) {
   std::uint32_t below = 0;
   for (unsigned first = 0; first < 256; ++first) {
     while (below < objects.size() && objects[below].id.data()[0] <= first) ++below;
-    put(file, below);
+    append_number(file, below);
   }
   for (const packed_object& o : objects) file += bytes_of(o.id);
-  for (const packed_object& o : objects) put(file, o.crc);
+  for (const packed_object& o : objects) append_number(file, o.crc);
   std::string large;
   for (const packed_object& o : objects) {
     if (o.offset < is_large) {
-      put(file, static_cast<std::uint32_t>(o.offset));
+      append_number(file, static_cast<std::uint32_t>(o.offset));
       continue;
     }
-    put(file, static_cast<std::uint32_t>(is_large | large.size() / 8));
-    put(large, o.offset);
+    append_number(file, static_cast<std::uint32_t>(is_large | large.size() / 8));
+    append_number(large, o.offset);
   }
   file += large;
   file += bytes_of(trailer);

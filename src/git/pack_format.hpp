@@ -32,6 +32,7 @@ class sha1 {
 
 /// To which an object's bytes are added: then it is the object's id.
 sha1 begin_object(git_object_t type, std::uint64_t size);
+oid hash_object(git_object_t type, std::string_view bytes);
 
 /// Numbers are big-endian in all of git's binary files.
 template <class Number>
@@ -40,6 +41,11 @@ Number read_number(std::string_view bytes, std::size_t at) {
   for (std::size_t i = 0; i < sizeof n; ++i)
     n = static_cast<Number>(n << 8 | static_cast<unsigned char>(bytes[at + i]));
   return n;
+}
+
+template <class Number>
+void append_number(std::string& to, Number n) {
+  for (std::size_t i = sizeof n; i-- > 0;) to += static_cast<char>(n >> (8 * i));
 }
 
 std::string_view bytes_of(const oid& id);

@@ -5,11 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
 #include <remora/core/text.hpp>
 #include <utility>
 
 #include "git/gitdir_state.hpp"
+#include "git/index_writer.hpp"
 #include "git/nested.hpp"
 #include "git/submodule.hpp"
 #include "git/submodule_files.hpp"
@@ -189,23 +192,26 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
                 fmt::format("the worktree {} was replaced", to_utf8(tree.root.string())));
 
   const shared_rules shared = shared_rules::read(repo);
-  REMORA_TRY(index_view index, index_view::read(git_dir.get()));
+  REMORA_TRY(const index_view index, index_view::read(git_dir.get()));
   write_request request{what.tree, &what.manifest, nullptr, {}, what.head.commit};
   REMORA_TRY(const oid head_tree, tree_of(repo, what.head.commit));
-  REMORA_TRY(const index_state staged, spelled_out(repo, what.index));
-  for (const index_entry& e : staged.entries)
+  REMORA_TRY(const index_state changed, spelled_out(repo, what.index));
+  for (const index_entry& e : changed.entries)
     if (e.skip_worktree && e.stage == 0) request.skipped.emplace(e.path, e.id);
+  std::vector<omission> refused;
+  REMORA_TRY(const std::vector<index_entry> staged,
+             staged_entries(repo, head_tree, changed, refused));
   restore_report report;
   REMORA_TRY(const directory_ptr files,
              replace_files(repo, {root.get(), tree.git_dir, shared, index}, std::move(request),
                            stop, report));
+  std::ranges::move(refused, std::back_inserter(report.not_restored));
   REMORA_CHECK(
       restore_submodules(repo, root.get(), tree.git_dir, shared, what.manifest, stop, report));
   REMORA_CHECK(restore_nested(repo, root.get(), what.manifest, stop, report));
 
   REMORA_CHECK(restore_head(repo, git_dir.get(), full_branch(branch), what.head, report));
-  REMORA_CHECK(
-      write_index(repo, root.get(), git_dir.get(), head_tree, staged, *files, std::move(index)));
+  REMORA_CHECK(write_index(root.get(), git_dir.get(), staged, *files, index));
   REMORA_CHECK(restore_operation(git_dir.get(), what, report));
   return report;
 }

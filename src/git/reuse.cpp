@@ -10,6 +10,7 @@
 #include <remora/core/text.hpp>
 
 #include "git/careful.hpp"
+#include "git/handles.hpp"
 #include "git/remove_tree.hpp"
 #include "git/scanner.hpp"
 #include "git/used_files.hpp"
@@ -115,16 +116,10 @@ result<void> fill(const repository& repo, int root, const new_entry& entry, cons
   if ((st.st_mode & 07777) != as_reserved && ::fchmod(root, as_reserved) != 0)
     return os_error(errno, "cannot change the worktree's permissions");
   REMORA_TRY(const commit_info wanted, repo.read_commit(commit));
-  const std::string path = fmt::format("/proc/self/fd/{}/index", entry.dir.get());
-  git_index* raw = nullptr;
-  if (const int code = git_index_open(&raw, path.c_str()); code != 0)
-    return git_failure(code, "cannot make an index");
-  const index_handle index(raw);
-  REMORA_CHECK(
-      replace_used_files(repo, root, wanted.tree, used.files(), entry.mask, raw, std::move(stop)));
-  if (const int code = git_index_write(raw); code != 0)
-    return git_failure(code, "cannot write an index");
-  return {};
+  new_index index;
+  REMORA_CHECK(replace_used_files(repo, root, wanted.tree, used.files(), entry.mask, index,
+                                  std::move(stop)));
+  return write_new(entry.dir.get(), "index", std::move(index).finish());
 }
 
 }  // namespace

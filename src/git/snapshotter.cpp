@@ -103,7 +103,7 @@ struct memory {
 
 struct snapshotter::impl {
   worktree tree;
-  oid base, base_tree;
+  oid base;
   snapshot_rules rules;
   ignore_list include;
   conversions convert;
@@ -331,7 +331,6 @@ result<snapshotter> snapshotter::open(const repository& repo, worktree tree, con
   auto made = std::make_unique<impl>();
   made->tree = std::move(tree);
   made->base = base;
-  made->base_tree = commit.tree;
   made->rules = std::move(rules);
   std::string patterns;
   for (const std::string& line : made->rules.include) patterns += line + '\n';

@@ -95,12 +95,4 @@ void remove_leftovers(const repository& repo, int root, const scan_result& now, 
 result<std::string> checkout_bytes(const repository& repo, const oid& blob, const std::string& path,
                                    const oid& attributes_from, std::string& unfiltered);
 
-/// As git records it when it has written or looked at the file.
-void set_stat(git_index_entry& entry, const struct stat& st);
-
-/// Replaces the index in `git_dir` by HEAD's tree with `state` over it, and with the stats of the
-/// files in `now` that are what their entry says.
-result<void> write_index(const repository& repo, int root, int git_dir, const oid& head_tree,
-                         const index_state& state, const directory& now, index_view old_index);
-
 }  // namespace remora::git

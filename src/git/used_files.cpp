@@ -87,8 +87,8 @@ class job_stack {
 };
 
 struct written_entry {
-  std::string path;
-  git_index_entry entry;
+  index_entry entry;
+  std::string stat;
 };
 
 /// What all threads have.
@@ -241,10 +241,11 @@ class worker {
   }
 
   result<void> add(const place& here, const tree_entry& e, const struct stat& st) {
-    written_entry& added = entries_.emplace_back(here.of.prefix + e.name, git_index_entry{});
-    added.entry.mode = static_cast<std::uint32_t>(e.mode);
-    added.entry.id = to_git(e.id);
-    set_stat(added.entry, st);
+    written_entry& added = entries_.emplace_back();
+    added.entry.path = here.of.prefix + e.name;
+    added.entry.mode = e.mode;
+    added.entry.id = e.id;
+    added.stat = recorded_stat(st, e.mode);
     return {};
   }
 
@@ -292,19 +293,18 @@ result<std::vector<written_entry>> work_together(const repository& repo, common&
 }  // namespace
 
 result<void> replace_used_files(const repository& repo, int root, const oid& wanted,
-                                const directory& known, mode_t mask, git_index* index,
+                                const directory& known, mode_t mask, new_index& index,
                                 std::stop_token stop) {
   struct stat st{};
   if (::fstat(root, &st) != 0) return os_error(errno, "cannot stat the worktree");
   common all{root, st.st_dev, mask, std::move(stop), {}};
   all.jobs.put({"", wanted, &known, false, st.st_mode, 0});
   REMORA_TRY(std::vector<written_entry> entries, work_together(repo, all));
-  std::ranges::sort(entries, {}, &written_entry::path);
-  for (written_entry& e : entries) {
-    e.entry.path = e.path.c_str();
-    if (const int code = git_index_add(index, &e.entry); code != 0)
-      return git_failure(code, "cannot make the index");
-  }
+  const auto path_of = [](const written_entry& e) -> const std::string& { return e.entry.path; };
+  std::ranges::sort(entries, {}, path_of);
+  if (std::ranges::adjacent_find(entries, {}, path_of) != entries.end())
+    return fail(errc::corrupt, "a tree has a name twice");
+  for (const written_entry& e : entries) index.add(e.entry, e.stat);
   return {};
 }
 

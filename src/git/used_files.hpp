@@ -4,8 +4,7 @@
 #include <remora/git/repository.hpp>
 #include <stop_token>
 
-#include "git/handles.hpp"
-#include "git/stat_cache.hpp"
+#include "git/index_file.hpp"
 
 namespace remora::git {
 
@@ -16,7 +15,7 @@ namespace remora::git {
 /// umask leaves. Errors: errc::unsupported for what a checkout would convert, errc::corrupt,
 /// errc::stopped, errno.
 result<void> replace_used_files(const repository& repo, int root, const oid& wanted,
-                                const directory& known, mode_t mask, git_index* index,
+                                const directory& known, mode_t mask, new_index& index,
                                 std::stop_token stop);
 
 /// Whether a `.gitattributes` of these bytes could make a checkout write other bytes than the

@@ -195,4 +195,50 @@ BOOST_AUTO_TEST_CASE(G20_a_path_of_a_million_directories_is_no_tree) {
   BOOST_TEST(file->below("")->tree.is_zero());
 }
 
+BOOST_AUTO_TEST_CASE(what_is_written_is_what_git_reads) {
+  const test_repo repo;
+  fill(repo);
+  conflict(repo);
+  std::string deep;  // git keeps no more than 12 bits of a path's length
+  for (int i = 0; i < 21; ++i) deep += std::string(200, 'd') + '/';
+  repo.git("update-index --add --cacheinfo 100644," + repo.id("HEAD:z").hex() + ',' + deep + 'x');
+  repo.write("later", "l");
+  repo.git("add -N later");
+  repo.git("update-index --skip-worktree a/b/d");
+  repo.git("update-index --assume-unchanged z");
+  const std::string before = repo.git("ls-files --stage --debug");
+  const std::string flags = repo.git("ls-files -t -v");
+  const index_file old = parsed(repo);
+  new_index made;
+  for (std::size_t i = 0; i < old.size(); ++i) {
+    const index_file::entry e = old.at(i);
+    made.add({.path = std::string(e.path),
+              .stage = e.stage,
+              .mode = e.mode,
+              .id = e.id,
+              .intent_to_add = e.intent_to_add,
+              .skip_worktree = e.skip_worktree,
+              .assume_unchanged = e.assume_unchanged},
+             old.stat_at(i));
+  }
+  const std::string bytes = std::move(made).finish();
+  BOOST_TEST(static_cast<int>(bytes[7]) == 3);
+  BOOST_TEST(index_file::parse(bytes)->is_intact());
+  write_bytes(repo.path() / ".git/index", bytes);
+  BOOST_TEST(repo.git("ls-files --stage --debug") == before);
+  BOOST_TEST(repo.git("ls-files -t -v") == flags);
+}
+
+BOOST_AUTO_TEST_CASE(a_recorded_stat_is_gits) {
+  const test_repo repo;
+  fill(repo);
+  const index_file file = parsed(repo);
+  for (const std::string path : {"a/b/c", "run", "link"}) {
+    struct stat st{};
+    BOOST_REQUIRE(::lstat((repo.path() / path).c_str(), &st) == 0);
+    const std::size_t i = file.lower_bound(path);
+    BOOST_TEST((recorded_stat(st, file.mode_at(i)) == file.stat_at(i)), path);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -187,6 +187,79 @@ BOOST_AUTO_TEST_CASE(staged_removed_conflicted_and_intended_entries_come_back) {
   BOOST_TEST(s.repo.git_in(s.second, "ls-files -u") == s.git("ls-files -u"));
 }
 
+BOOST_AUTO_TEST_CASE(C4_what_git_would_not_stage_is_left_out_of_the_index) {
+  pair s([](const test_repo& r) { r.write("a/x", "x"); });
+  const git::oid id = s.repo.id("HEAD:a/x");
+  const auto taken = s.take();
+  const auto entry = [&](const char* path, int stage = 0) {
+    return git::index_entry{.path = path, .stage = stage, .mode = git::mode::file, .id = id};
+  };
+  const std::string as_it_was = s.repo.git_in(s.second, "ls-files --stage");
+  for (const char* path :
+       {"a/x/y", ".git/config", "b//c", "/b", "../out", "", "b/.", "b/.GIT/x", "git~1"}) {
+    auto bad = taken;
+    bad.index.entries = {entry(path)};
+    const auto report = s.restore(bad);
+    for (const git::omission& o : report.not_restored) BOOST_TEST(o.path == path);
+    BOOST_TEST(report.not_restored.size() == 1u, path);
+    BOOST_TEST(s.repo.git_in(s.second, "ls-files --stage") == as_it_was, path);
+  }
+  auto bad = taken;
+  bad.index.entries = {entry("b"), entry("b", 1), entry("c", 2), entry("c", 2), entry("a")};
+  const auto report = s.restore(bad);
+  BOOST_TEST(report.not_restored.size() == 3u);
+  BOOST_TEST(s.repo.git_in(s.second, "ls-files --stage") == fmt::format("100644 {0} 0\ta\n"
+                                                                        "100644 {0} 0\tb\n"
+                                                                        "100644 {0} 2\tc",
+                                                                        id.hex()));
+}
+
+BOOST_AUTO_TEST_CASE(C4_names_in_heads_tree_that_lead_elsewhere_are_not_staged) {
+  pair s([](const test_repo& r) { r.write("a/x", "x"); });
+  const std::string id = s.repo.id("HEAD:a/x").hex();
+  const auto list = s.repo.beside("list");
+  write_bytes(list, "100644 blob " + id + "\tgood\n040000 tree " + s.repo.id("HEAD:a").hex() +
+                        "\t.git\n100644 blob " + id + "\t..\n");
+  s.git("reset -q --soft " + s.git("commit-tree -m bad " + s.git("mktree < " + list.string())));
+  auto taken = s.take();
+  taken.index = {};  // as of one that could not be read
+  const auto report = s.restore(taken);
+  BOOST_TEST(s.repo.git_in(s.second, "ls-files") == "good");
+  for (const char* path : {".git", ".."})
+    BOOST_TEST(std::ranges::count(report.not_restored, path, &git::omission::path) == 1, path);
+}
+
+BOOST_AUTO_TEST_CASE(a_conflict_of_a_file_and_a_directory_comes_back) {
+  pair s([](const test_repo& r) { r.write("a/b", "base"); });
+  s.git("checkout -q -b side");
+  s.git("rm -q -r a");
+  s.write("a", "a file");
+  s.git("add a");
+  s.git("commit -q -m side");
+  s.git("checkout -q remora/run/task");
+  s.write("a/b", "changed");
+  s.git("commit -q -am ours");
+  test_repo::try_git(s.root, "merge -q -s resolve side");
+  BOOST_TEST(s.git("ls-files --stage | wc -l") == "3");  // a at 0, a/b at 1 and 2
+  const auto report = s.restore(s.take());
+  BOOST_TEST(report.not_restored.empty());
+  BOOST_TEST(s.repo.git_in(s.second, "ls-files --stage") == s.git("ls-files --stage"));
+}
+
+BOOST_AUTO_TEST_CASE(git_need_not_read_the_files_after_a_restore) {
+  pair s([](const test_repo& r) {
+    for (const char* name : {"a", "b/c", "d"}) r.write(name, name);
+  });
+  s.write("a", "staged");
+  s.git("add a");
+  const auto taken = s.take();
+  for (int i = 0; i < 2; ++i) {  // from the old index's stats the second time
+    await_tick();
+    s.restore(taken);
+    BOOST_TEST(s.repo.git_in(s.second, "diff-files") == "");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_tasks_branch_moves_forward_only_and_no_other_moves) {
   pair s;
   s.write("a.txt", "two\n");

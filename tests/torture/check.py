@@ -230,8 +230,6 @@ def leftovers(common, runs=(), worktrees=False):
             names[:] = [name for name in names if name in runs]
         if here.parts[:1] == ("worktrees",) and len(here.parts) == 1 and not runs and not worktrees:
             left += [f"{here}/{name}" for name in names]
-        if here.parts[:1] == ("worktrees",) and len(here.parts) == 2:
-            names[:] = [name for name in names if not name.startswith("remora-index-")]  # goes with the worktree
         left += [f"{here}/{name}" for name in files if name.endswith(".lock")]
     return [f"left in the git directory: {path}" for path in left]
 
