@@ -186,6 +186,7 @@ fs::path damaged_directory(const fs::path& common_dir) {
 result<fs::path> set_aside(const fs::path& common_dir, const std::string& stem) {
   const fs::path from = common_dir / "objects" / "pack", to = damaged_directory(common_dir);
   REMORA_CHECK(make_directories(to, 0700));
+  REMORA_CHECK(mark_removal(common_dir));
   for (const char* ending : {".idx", ".pack"})
     if (::rename(pack_path(from, stem, ending).c_str(), pack_path(to, stem, ending).c_str()) != 0 &&
         errno != ENOENT)

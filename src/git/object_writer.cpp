@@ -8,7 +8,9 @@
 #include "git/look_twice.hpp"
 #include "git/object_files.hpp"
 #include "git/object_format.hpp"
+#include "git/pack_files.hpp"
 #include "git/pending_objects.hpp"
+#include "git/repository_impl.hpp"
 #include "git/transfer.hpp"
 #include "git/tree_changes.hpp"
 
@@ -23,9 +25,13 @@ constexpr std::size_t copied_below = 64 << 20;
 }  // namespace
 
 struct object_writer::impl {
-  explicit impl(repository& r) : repo(r), files(r.common_dir() / "objects"), pending(r) {}
+  explicit impl(repository& r)
+      : repo(r),
+        files(r.common_dir() / "objects"),
+        pending(r),
+        durable_since_(r.inside().removed) {}
 
-  bool is_wanted(const oid& id) const;
+  bool is_wanted(const oid& id);
   result<oid> put(std::string_view bytes, git_object_t type);
   result<void> force(const oid& id, std::string_view bytes, git_object_t type);
   result<oid> stream(int fd, std::uint64_t size);
@@ -34,30 +40,39 @@ struct object_writer::impl {
   result<void> take_over(std::span<const oid> ids);
   result<void> make_durable();
   void adopt(const oid& id) {
-    if (!durable.contains(id) && !written.contains(id)) adopted.insert(id);
+    if (!durable().contains(id) && !written.contains(id)) adopted.insert(id);
+  }
+  /// Nothing is, once something was removed: another's file may be in the place of ours.
+  id_set& durable() {
+    if (!is_same(durable_since_, repo.inside().removed)) durable_.clear();
+    durable_since_ = repo.inside().removed;
+    return durable_;
   }
 
   repository& repo;
   object_files files;
   pending_objects pending;
-  id_set durable;
   id_set written;   ///< by us, since the last barrier
   id_set adopted;   ///< since the last barrier
   id_set doubtful;  ///< a sync of them failed: what is in the page cache may be nowhere else (F4)
   std::uint64_t bytes = 0;
   std::uint64_t packed_bytes = 0;
+
+ private:
+  id_set durable_;
+  timespec durable_since_;
 };
 
 /// Whether it is to be written. What the database has from somebody else is written all the same:
 /// it may be an empty file since a power cut, and until a ref names it a `git repack -ad` that has
 /// begun already drops it. An object that is there twice does no harm.
-bool object_writer::impl::is_wanted(const oid& id) const {
+bool object_writer::impl::is_wanted(const oid& id) {
   if (written.contains(id)) return false;
-  return !durable.contains(id) || !repo.exists(id);
+  return !durable().contains(id) || !repo.exists(id);
 }
 
 void object_writer::impl::wrote(const oid& id, std::uint64_t size) {
-  durable.erase(id);
+  durable().erase(id);
   doubtful.erase(id);
   adopted.erase(id);
   written.insert(id);
@@ -119,7 +134,7 @@ result<bool> object_writer::impl::copy(const oid& id) {
 result<void> object_writer::impl::take_over(std::span<const oid> ids) {
   std::vector<oid> unknown;
   for (const oid& id : ids)
-    if (!durable.contains(id) && !written.contains(id)) unknown.push_back(id);
+    if (!durable().contains(id) && !written.contains(id)) unknown.push_back(id);
   if (!planted("agent-sync"))
     for (const oid& id : files.not_in_our_packs(unknown)) REMORA_CHECK(copy(id));
   for (const oid& id : unknown) adopt(id);
@@ -170,11 +185,11 @@ result<oid> object_writer::commit(const oid& tree, std::span<const oid> parents,
 
 void object_writer::trust(const oid& id) {
   impl_->adopted.erase(id);
-  impl_->durable.insert(id);
+  impl_->durable().insert(id);
 }
 
 bool object_writer::is_durable(const oid& id) const {
-  return impl_->durable.contains(id);
+  return impl_->durable().contains(id);
 }
 
 void object_writer::adopt(const oid& id) {
@@ -203,16 +218,12 @@ result<void> object_writer::adopt_commits(const oid& tip, const oid& durable_bas
 result<void> object_writer::barrier() {
   auto made = impl_->make_durable();
   if (!made) impl_->pending.drop();
-  id_set& settled = made ? impl_->durable : impl_->doubtful;
+  id_set& settled = made ? impl_->durable() : impl_->doubtful;
   settled.merge(impl_->written);
   settled.merge(impl_->adopted);
   impl_->written.clear();
   impl_->adopted.clear();
   return made;
-}
-
-void object_writer::forget_durable() {
-  impl_->durable.clear();
 }
 
 std::uint64_t object_writer::bytes_written() const noexcept {

@@ -117,6 +117,7 @@ std::vector<our_files> list_our_packs(const fs::path& directory) {
     files.pack = files.pack || ending == ".pack";
     files.index = files.index || ending == ".idx";
     files.keep = files.keep || ending == ".keep";
+    files.aside = files.aside || ending == aside_ending;
   }
   std::vector<our_files> all;
   for (auto& [stem, files] : found) {

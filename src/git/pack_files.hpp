@@ -8,6 +8,8 @@
 // so that no two are ever of one name, and every program takes it for a pack.
 //
 // `….keep` beside it, while checkpoints are alive: the user's `git gc` leaves the pack alone.
+//
+// `….aside` in place of the pack: it is being removed, and locked; a dead remover's is put back.
 #pragma once
 
 #include <time.h>
@@ -62,7 +64,10 @@ struct our_files {
   bool pack = false;
   bool index = false;
   bool keep = false;
+  bool aside = false;
 };
+
+constexpr const char* aside_ending = ".aside";
 
 /// Sorted by stem. A directory that is not there has none.
 std::vector<our_files> list_our_packs(const std::filesystem::path& directory);

@@ -21,7 +21,11 @@ class sweeper {
   std::vector<std::string> run() {
     const std::vector<our_files> packs = list_our_packs(objects_ / "pack");  // before who lives
     temporary_files();
-    for (const our_files& files : packs) half_named(files);
+    for (const our_files& files : packs)
+      if (files.aside)
+        set_aside(files);
+      else
+        half_named(files);
     old_directories();
     return std::move(found_);
   }
@@ -50,6 +54,16 @@ class sweeper {
         somebody_lives_ = true;
   }
 
+  /// By who removes it while he lives. Somebody may have come to need it before its name went.
+  void set_aside(const our_files& files) {
+    const fs::path aside = pack_path(objects_ / "pack", files.stem, aside_ending);
+    const fs::path pack = pack_path(objects_ / "pack", files.stem, ".pack");
+    if (!is_dead(aside)) return;
+    std::error_code ec;
+    if (removes_ ? ::rename(aside.c_str(), pack.c_str()) == 0 : fs::exists(aside, ec))
+      found_.push_back(aside.lexically_relative(objects_));
+  }
+
   /// Between a publisher's first name and its last there are `.keep`, then pack, then index;
   /// whoever merges removes index, pack, `.keep`. What ends halfway was never announced, or is in
   /// another pack, or somebody lost the index of a pack that is needed: that is made anew. The
@@ -71,6 +85,7 @@ class sweeper {
         found_.push_back(path(".pack").lexically_relative(objects_));
       return;
     }
+    if (fs::exists(path(aside_ending), ec)) return;  // since the listing
     if (!has_index && somebody_lives_) {
       return;  // whose `.keep` this may be; its pack, in the making, is the next to be named
     }

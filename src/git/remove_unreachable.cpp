@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,7 +12,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <remora/core/text.hpp>
 #include <remora/git/command.hpp>
 #include <remora/git/packs.hpp>
@@ -20,6 +20,7 @@
 
 #include "git/merge_packs.hpp"
 #include "git/multi_pack_index.hpp"
+#include "git/other_roots.hpp"
 #include "git/repository_impl.hpp"
 #include "git/wait.hpp"
 
@@ -28,7 +29,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using id_set = std::unordered_set<oid>;
-using ref_values = std::map<std::string, oid>;
 
 /// Between the first object that a git does without and the ref or index that names it.
 constexpr std::chrono::minutes longest_reliance{15};
@@ -64,17 +64,33 @@ std::vector<old_pack> list_candidates(const fs::path& directory) {
   return packs;
 }
 
-/// What git reaches from there, of what the packs hold.
-result<id_set> reach(const repository& repo, std::vector<std::string> from,
+/// Read-only from its start.
+result<unique_fd> file_of(const std::string& text) {
+  unique_fd fd(::memfd_create("remora-roots", MFD_CLOEXEC));
+  if (!fd) return os_error(errno, "cannot make a file in memory");
+  REMORA_CHECK(write_all(fd.get(), text));
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return os_error(errno, "cannot seek");
+  return fd;
+}
+
+/// What git reaches from all refs, logs of refs and indexes and from `roots`, and not from `known`,
+/// of what the packs hold. Without replacements (`git replace`): no git that prunes follows them.
+result<id_set> reach(const repository& repo, const id_set& roots, const id_set& known,
                      const std::vector<old_pack>& packs, const std::stop_token& stop) {
   id_set asked;
   for (const old_pack& p : packs)
     for (const pack_entry& e : p.entries) asked.insert(e.id);
+  std::string revisions;
+  for (const oid& id : roots) revisions += id.hex() + '\n';
+  for (const oid& id : known) revisions += '^' + id.hex() + '\n';
+  REMORA_TRY(const unique_fd input, file_of(revisions));
   // Of a partial clone's objects only those that were fetched are there.
-  std::vector<std::string> args{"rev-list", "--objects", "--no-object-names",
-                                "--missing=allow-promisor"};
-  args.insert(args.end(), from.begin(), from.end());
-  REMORA_TRY(const command_output said, run_git(repo.common_dir(), args, patience, stop));
+  REMORA_TRY(
+      const command_output said,
+      run_git(repo.common_dir(),
+              {"--no-replace-objects", "rev-list", "--objects", "--no-object-names",
+               "--missing=allow-promisor", "--all", "--reflog", "--indexed-objects", "--stdin"},
+              patience, stop, nullptr, &input));
   if (!said.status.success())
     return fail(errc::repository, "git cannot read all that is reachable: " + said.why());
   id_set reached;
@@ -83,52 +99,58 @@ result<id_set> reach(const repository& repo, std::vector<std::string> from,
   return reached;
 }
 
-using more_roots = std::function<std::vector<oid>()>;
+using more_roots = std::function<result<std::vector<oid>>()>;
 
-/// Those that our writers set, and what else they name.
-result<ref_values> our_roots(const repository& repo, const more_roots& also) {
-  ref_values found;
-  for (const oid& id : also())
-    if (repo.exists(id)) found.emplace(id.hex(), id);
-  for (const char* prefix : {"refs/remora/", "refs/heads/remora/", "refs/heads/remora-wip/"}) {
-    REMORA_TRY(const std::vector<ref_info> refs, repo.list_refs(prefix));
-    for (const ref_info& ref : refs) found.emplace(ref.name, ref.target);
-  }
-  return found;
+/// What refs name, and what is needed besides. Nothing: it cannot be known just now.
+result<std::optional<id_set>> find_roots(const repository& repo, const more_roots& also,
+                                         const std::stop_token& stop) {
+  std::error_code ec;
+  // Grafts hide parents, from this git and from none that prunes later.
+  if (std::filesystem::exists(repo.common_dir() / "info" / "grafts", ec))
+    return std::optional<id_set>();
+  REMORA_TRY(std::vector<oid> more, also());
+  REMORA_TRY(const auto others, other_roots(repo.common_dir()));
+  if (!others) return std::optional<id_set>();
+  more.insert(more.end(), others->begin(), others->end());
+  id_set found;
+  for (const oid& id : more)
+    if (repo.exists(id)) found.insert(id);
+  REMORA_TRY(const command_output said,
+             run_git(repo.common_dir(), {"rev-parse", "--all"}, patience, stop));
+  if (!said.status.success())
+    return fail(errc::repository, "git cannot list the refs: " + said.why());
+  for (const std::string_view line : split(said.out, '\n'))
+    if (const auto id = oid::parse(line)) found.insert(*id);
+  return std::optional(std::move(found));
 }
 
 struct marks {
   id_set live;
-  ref_values seen;  ///< roots of ours that were one and the same all the time
+  id_set seen;  ///< roots that were some all the time
 };
 
-result<marks> mark(const repository& repo, const more_roots& also,
-                   const std::vector<old_pack>& packs, const std::stop_token& stop) {
+result<std::optional<marks>> mark(const repository& repo, const more_roots& also,
+                                  const std::vector<old_pack>& packs, const std::stop_token& stop) {
+  REMORA_TRY(const auto before, find_roots(repo, also, stop));
+  if (!before) return std::optional<marks>();
   marks m;
-  REMORA_TRY(const ref_values before, our_roots(repo, also));
-  std::vector<std::string> from{"--all", "--reflog", "--indexed-objects"};
-  for (const auto& [name, id] : before) from.push_back(id.hex());
-  REMORA_TRY(m.live, reach(repo, std::move(from), packs, stop));
-  REMORA_TRY(m.seen, our_roots(repo, also));
-  std::erase_if(m.seen, [&](const auto& ref) {
-    const auto was = before.find(ref.first);
-    return was == before.end() || was->second != ref.second;
-  });
-  return m;
+  REMORA_TRY(m.live, reach(repo, *before, {}, packs, stop));
+  REMORA_TRY(auto after, find_roots(repo, also, stop));
+  if (!after) return std::optional<marks>();
+  std::erase_if(*after, [&](const oid& id) { return !before->contains(id); });
+  m.seen = std::move(*after);
+  return std::optional(std::move(m));
 }
 
-/// What our roots have come to reach since: of what they reached all the time, all is live.
-result<id_set> reached_since(const repository& repo, const more_roots& also, const marks& m,
-                             const std::vector<old_pack>& packs, const std::stop_token& stop) {
-  REMORA_TRY(const ref_values now, our_roots(repo, also));
-  std::vector<std::string> from;
-  for (const auto& [name, id] : now)
-    if (const auto was = m.seen.find(name); was == m.seen.end() || was->second != id)
-      from.push_back(id.hex());
-  if (from.empty()) return id_set();
-  from.emplace_back("--not");
-  for (const auto& [name, id] : m.seen) from.push_back(id.hex());
-  return reach(repo, std::move(from), packs, stop);
+/// What has come to be reached since: of what was a root all the time, all is live. Nothing: it
+/// cannot be known just now.
+result<std::optional<id_set>> reached_since(const repository& repo, const more_roots& also,
+                                            const marks& m, const std::vector<old_pack>& packs,
+                                            const std::stop_token& stop) {
+  REMORA_TRY(const auto now, find_roots(repo, also, stop));
+  if (!now) return std::optional<id_set>();
+  REMORA_TRY(id_set reached, reach(repo, *now, m.seen, packs, stop));
+  return std::optional(std::move(reached));
 }
 
 bool is_worth_it(const old_pack& pack, const id_set& live) {
@@ -172,9 +194,8 @@ result<std::optional<new_pack::published>> copy_live(const repository& repo,
 std::uint64_t take_away(const fs::path& directory, const old_pack& pack) {
   const fs::path path = pack_path(directory, pack.stem, ".pack");
   const auto fd = open_file(path, O_RDONLY | O_NOFOLLOW);
-  if (!fd || !take_hold(fd->get())) return 0;  // so that no sweep takes it for a dead writer's
-  const std::string number = pack.stem.substr(pack.stem.size() - 16);
-  const fs::path aside = directory / fmt::format("remora-{}.tmp", number);
+  if (!fd || !take_hold(fd->get())) return 0;  // so that no sweep puts it back meanwhile
+  const fs::path aside = pack_path(directory, pack.stem, aside_ending);
   struct stat st{};
   if (::rename(path.c_str(), aside.c_str()) != 0 || ::fstat(fd->get(), &st) != 0) return 0;
   if (!is_same(st.st_mtim, pack.time)) {
@@ -202,19 +223,6 @@ bool await_alone(const unique_fd& directory, const std::stop_token& stop) {
   return true;
 }
 
-/// Before anything goes: whoever holds objects after it lets go of what he has read.
-result<void> mark_removal(const repository& repo) {
-  const fs::path path = removal_mark(repo.common_dir());
-  REMORA_CHECK(make_directories(path.parent_path(), 0700));
-  REMORA_TRY(const unique_fd fd, open_file(path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  const timespec both[] = {now, now};
-  if (::futimens(fd.get(), both) != 0)
-    return os_error(errno, "cannot set the time of " + path.string());
-  return {};
-}
-
 result<std::optional<std::uint64_t>> take_dead_away(const repository& repo, const more_roots& also,
                                                     const marks& m, std::vector<old_pack> packs,
                                                     const std::stop_token& stop) {
@@ -225,13 +233,14 @@ result<std::optional<std::uint64_t>> take_dead_away(const repository& repo, cons
              open_file(repo.common_dir() / "refs", O_RDONLY | O_DIRECTORY));
   if (!await_alone(door, stop) || !await_alone(writers, stop))
     return std::optional<std::uint64_t>();
-  REMORA_TRY(const id_set since, reached_since(repo, also, m, packs, stop));
+  REMORA_TRY(const auto since, reached_since(repo, also, m, packs, stop));
+  if (!since) return std::optional<std::uint64_t>();
   std::erase_if(packs, [&](const old_pack& p) {
     return std::ranges::any_of(p.entries, [&](const pack_entry& e) {
-      return since.contains(e.id) && !m.live.contains(e.id);
+      return since->contains(e.id) && !m.live.contains(e.id);
     });
   });
-  REMORA_CHECK(mark_removal(repo));
+  REMORA_CHECK(mark_removal(repo.common_dir()));
   const unique_fd alone = take_packs(directory);
   std::uint64_t freed = 0;
   for (const old_pack& p : packs) freed += take_away(directory, p);
@@ -239,6 +248,18 @@ result<std::optional<std::uint64_t>> take_dead_away(const repository& repo, cons
 }
 
 }  // namespace
+
+result<void> mark_removal(const fs::path& common_dir) {
+  const fs::path path = removal_mark(common_dir);
+  REMORA_CHECK(make_directories(path.parent_path(), 0700));
+  REMORA_TRY(const unique_fd fd, open_file(path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const timespec both[] = {now, now};
+  if (::futimens(fd.get(), both) != 0)
+    return os_error(errno, "cannot set the time of " + path.string());
+  return {};
+}
 
 std::int64_t last_removal(const repository& repo) {
   struct stat st{};
@@ -262,11 +283,12 @@ result<std::optional<std::uint64_t>> remove_unreachable(repository& repo, const 
   REMORA_TRY(const unique_fd packs_held, open_file(directory, O_RDONLY | O_DIRECTORY));
   if (!lock_alone(packs_held)) return std::optional<std::uint64_t>();
   std::vector<old_pack> packs = list_candidates(directory);
-  REMORA_TRY(const marks m, mark(repo, also, packs, stop));
-  std::erase_if(packs, [&](const old_pack& p) { return !is_worth_it(p, m.live); });
+  REMORA_TRY(const auto m, mark(repo, also, packs, stop));
+  if (!m) return std::optional<std::uint64_t>();
+  std::erase_if(packs, [&](const old_pack& p) { return !is_worth_it(p, m->live); });
   if (packs.empty()) return std::optional<std::uint64_t>(0);
-  REMORA_TRY(const auto copied, copy_live(repo, directory, packs, m.live, stop));
-  auto freed = take_dead_away(repo, also, m, std::move(packs), stop);
+  REMORA_TRY(const auto copied, copy_live(repo, directory, packs, m->live, stop));
+  auto freed = take_dead_away(repo, also, *m, std::move(packs), stop);
   if (!copied) return freed;
   if (freed && *freed) {
     **freed -= std::min(**freed, copied->bytes);

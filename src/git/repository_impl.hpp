@@ -34,7 +34,10 @@ result<void> open_objects_again(repository_impl& repo);
 /// The same, if a pack of ours is gone since it was last asked, or something was removed.
 result<void> let_go_of_gone_packs(repository_impl& repo);
 
-/// Whose time says when `remove_unreachable` last removed something.
+/// Whose time says when something was last removed.
 std::filesystem::path removal_mark(const std::filesystem::path& common_dir);
+/// Before objects go that may have no other copy: whoever holds objects after it lets go of what he
+/// has read, and takes nothing that he wrote for durable.
+result<void> mark_removal(const std::filesystem::path& common_dir);
 
 }  // namespace remora::git

@@ -55,6 +55,7 @@ result<std::shared_ptr<workspace>> open_workspace(git_worker* worker, git::workt
   opened->snapshots.emplace(std::move(snapshots));
   opened->base = r.base;
   opened->rules = r.rules;
+  opened->removal = git::last_removal(worker->repo);
   return opened;
 }
 
@@ -142,9 +143,8 @@ result<void> fill_slot(git_worker* worker, const slot_request& r, git::worktree 
   return {};
 }
 
-/// What earlier snapshots wrote, and no ref came to name, may have been removed.
+/// What earlier snapshots wrote may have been removed.
 result<void> forget_snapshots(git_worker* worker, workspace& where) {
-  worker->objects.forget_durable();
   REMORA_TRY(git::snapshotter fresh,
              git::snapshotter::open(worker->repo, where.tree, where.base, where.rules));
   where.snapshots.emplace(std::move(fresh));
@@ -178,11 +178,17 @@ bool has_replaced(const git::repository& repo, const run_id& run, const task_fol
 }
 
 /// What runs that go on need, whatever became of its refs: newest checkpoints, those that reruns
-/// go on from, bases, results.
-std::vector<git::oid> named_in_journals(const git::repository& repo) {
+/// go on from, bases, results. Errors: of a journal that is there and cannot be read.
+result<std::vector<git::oid>> named_in_journals(const git::repository& repo) {
   std::vector<git::oid> ids;
+  std::error_code ec;
+  const auto runs = repo.common_dir() / "remora" / "runs";
+  if (std::filesystem::directory_iterator(runs, ec); ec)
+    return fail(errc::environment, fmt::format("cannot list {}: {}", runs.string(), ec.message()));
   for (const run_id& run : local_runs(repo)) {
     const auto journal = read_journal(run_layout(repo.common_dir(), run).journal());
+    if (!journal && !journal.error().is(errc::no_match) && !journal.error().is(errc::corrupt))
+      return journal.error();
     if (!journal) continue;  // made anew, it is made of refs
     const run_fold fold = fold_records(journal->records);
     add_ids(fold.started, "bases", ids);
@@ -228,9 +234,7 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   REMORA_CHECK(git::check_worktree(where->tree));
   REMORA_TRY(taken.held, git::hold_objects(worker->repo));
   const std::int64_t removal = git::last_removal(worker->repo);
-  if (where->unpublished && where->removal != removal)
-    REMORA_CHECK(forget_snapshots(worker, *where));
-  where->unpublished = true;
+  if (where->removal != removal) REMORA_CHECK(forget_snapshots(worker, *where));
   where->removal = removal;
   if (r.final) {
     REMORA_TRY(taken.removed_locks, git::remove_stale_locks(worker->repo, where->tree, r.branch));
@@ -250,10 +254,7 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   const bool quiet = (!last || last->manifest.left_out == files.manifest.left_out) &&
                      r.out_from == r.out_to && r.err_from == r.err_to &&
                      r.last_state == r.record.mind.state;
-  if (last && !taken.files_differ && last->head == files.head && quiet) {
-    where->unpublished = false;  // a ref has it all
-    return taken;
-  }
+  if (last && !taken.files_differ && last->head == files.head && quiet) return taken;
   if (last) {
     REMORA_TRY(const git::diff_summary diff,
                git::diff_trees(worker->repo, last->tree, files.tree, false));
@@ -288,7 +289,6 @@ result<std::string> publish_checkpoint(git_worker* worker, std::shared_ptr<works
   auto published = store.publish(prepared);
   if (!published) return published.error();
   where->last = std::move(files);
-  where->unpublished = false;
   return remark_on(*published, prepared.what.task);
 }
 

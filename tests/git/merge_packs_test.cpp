@@ -215,7 +215,10 @@ BOOST_AUTO_TEST_CASE(what_lives_and_is_a_difference_to_what_goes_becomes_whole) 
   BOOST_REQUIRE(depths().at(blobs[middle].hex()) > 0);
   write_bytes(files.path() / ".git/refs/remora/wip/run/task", commits[middle].hex() + "\n");
   repository own = repo().reopen().value();
-  BOOST_TEST(remove_unreachable(own, [] { return std::vector<oid>(); }, {}).value().value() > 0u);
+  BOOST_TEST(
+      remove_unreachable(own, []() -> result<std::vector<oid>> { return std::vector<oid>(); }, {})
+          .value()
+          .value() > 0u);
   for (std::vector<oid>* all : {&blobs, &trees, &commits}) {
     BOOST_TEST(!repo().reopen().value().exists(all->back()));
     all->resize(middle + 1);

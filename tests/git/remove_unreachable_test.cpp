@@ -60,7 +60,7 @@ struct thinned_fixture {
   }
   std::optional<std::uint64_t> remove() {
     repository own = repo().reopen().value();
-    return remove_unreachable(own, [&] { return named; }, {}).value();
+    return remove_unreachable(own, [&]() -> result<std::vector<oid>> { return named; }, {}).value();
   }
   std::uintmax_t bytes() const {
     std::uintmax_t all = 0;
@@ -196,7 +196,8 @@ BOOST_AUTO_TEST_CASE(G13_where_git_cannot_read_all_that_is_reachable_nothing_goe
   write_bytes(files.path() / ".git/refs/heads/mine", std::string(40, 'e') + "\n");
   const std::uintmax_t before = bytes();
   repository own = repo().reopen().value();
-  const auto refused = remove_unreachable(own, [&] { return named; }, {});
+  const auto refused =
+      remove_unreachable(own, [&]() -> result<std::vector<oid>> { return named; }, {});
   BOOST_REQUIRE(refused.has_error());
   BOOST_TEST(refused.error().is(errc::repository));
   BOOST_TEST(bytes() == before);
@@ -214,13 +215,113 @@ BOOST_AUTO_TEST_CASE(a_pack_of_which_little_is_dead_stays) {
   BOOST_TEST(is_there(first));
 }
 
-BOOST_AUTO_TEST_CASE(G16_what_a_killed_one_set_aside_is_swept) {
+BOOST_AUTO_TEST_CASE(G16_what_a_killed_one_set_aside_is_put_back) {
   thin();
   const std::string stem = list_our_packs(packs).front().stem;
-  fs::rename(pack_path(packs, stem, ".pack"), packs / "remora-0123456789abcdef.tmp");
+  const fs::path pack = pack_path(packs, stem, ".pack"), aside = pack_path(packs, stem, ".aside");
+  fs::rename(pack, aside);
+  {
+    const unique_fd alive = open_file(aside, O_RDONLY).value();
+    BOOST_REQUIRE(take_hold(alive.get()));
+    sweep_object_files(repo());
+    BOOST_TEST((fs::exists(aside) && fs::exists(pack_path(packs, stem, ".idx"))));
+  }
   sweep_object_files(repo());
-  BOOST_TEST(!fs::exists(packs / "remora-0123456789abcdef.tmp"));
-  BOOST_TEST(!fs::exists(pack_path(packs, stem, ".idx")));
+  BOOST_TEST((!fs::exists(aside) && fs::exists(pack)));
+  files.git("fsck --strict --full");
+}
+
+BOOST_AUTO_TEST_CASE(F1_what_was_durable_before_a_removal_is_written_again) {
+  thin();
+  const oid gone = blob(105);
+  BOOST_REQUIRE(remove().value() > 0u);
+  // An agent's git puts it back, and need not sync it.
+  const fs::path file = files.path() / "again";
+  write_bytes(file, noise(10'000, 105));
+  BOOST_TEST(files.git("hash-object -w again") == gone.hex());
+  const unique_fd held = hold_objects(repo()).value();
+  BOOST_TEST(!objects->is_durable(gone));
+  checkpoint(105, {});
+  const std::string name = gone.hex();
+  fs::remove(files.path() / ".git/objects" / name.substr(0, 2) / name.substr(2));
+  BOOST_TEST(is_there(gone));
+}
+
+/// Where git keeps what operations in progress need, and `rev-list --all` does not look.
+BOOST_AUTO_TEST_CASE(G12_what_an_operation_in_progress_needs_stays) {
+  const fs::path git = files.path() / ".git";
+  files.git("worktree add -q --detach ../beside-" + files.path().filename().string());
+  const fs::path other =
+      files.path().parent_path() / ("beside-" + files.path().filename().string());
+  const fs::path theirs = git / "worktrees" / other.filename();
+  const std::vector<fs::path> places{
+      git / "MERGE_HEAD",          git / "MERGE_AUTOSTASH",   git / "rebase-merge/autostash",
+      theirs / "CHERRY_PICK_HEAD", theirs / "sequencer/todo", theirs / "refs/bisect/bad"};
+  std::vector<oid> needed;
+  for (std::uint32_t i = 0; i < places.size(); ++i) {
+    needed.push_back(checkpoint(200 + i, {}));
+    fs::create_directories(places[i].parent_path());
+    write_bytes(places[i], (i == 4 ? "pick " : "") + needed.back().hex() + "\n");
+  }
+  thin();
+  set_times(3600);
+  BOOST_TEST(remove().value() > 0u);
+  for (std::size_t i = 0; i < needed.size(); ++i) BOOST_TEST(is_there(needed[i]), places[i]);
+  for (std::uint32_t i = 0; i < places.size(); ++i) BOOST_TEST(is_there(blob(200 + i)), places[i]);
+  fs::remove_all(other);
+}
+
+BOOST_AUTO_TEST_CASE(G12_what_an_index_in_the_making_names_stays) {
+  const oid staged = blob(200);
+  checkpoint(200, {});
+  files.git("update-index --add --cacheinfo 100644," + staged.hex() + ",staged");
+  const std::string index = read_bytes(files.path() / ".git/index");
+  files.git("reset -q");
+  thin();
+  set_times(3600);
+  const fs::path lock = files.path() / ".git/index.lock";
+  write_bytes(lock, index.substr(0, index.size() / 2));
+  BOOST_TEST(!remove());  // not now
+  write_bytes(lock, index);
+  BOOST_TEST(remove().value() > 0u);
+  BOOST_TEST(is_there(staged));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_replaced_for_a_reader_stays) {
+  const oid newest = thin();
+  set_times(3600);
+  files.git("replace " + newest.hex() + " HEAD");
+  BOOST_TEST(remove().value() > 0u);
+  files.git("replace -d " + newest.hex());
+  files.git("fsck --strict --full");
+  BOOST_TEST(files.git("rev-list --objects " + newest.hex() + " | wc -l") == "4");
+}
+
+BOOST_AUTO_TEST_CASE(what_comes_to_be_named_meanwhile_stays) {
+  const oid first = checkpoint(100, {});
+  oid last = first;
+  for (std::uint32_t i = 101; i < 110; ++i) last = checkpoint(i, {last});
+  checkpoint(110, {});
+  set_times(3600);
+  repository own = repo().reopen().value();
+  int asked = 0;
+  const auto also = [&]() -> result<std::vector<oid>> {
+    if (++asked == 3) files.git("branch rescued " + last.hex());  // once all was looked at
+    return named;
+  };
+  BOOST_TEST(remove_unreachable(own, also, {}).has_value());
+  BOOST_TEST(asked == 3);
+  files.git("fsck --strict --full");
+  BOOST_TEST(is_there(last));
+}
+
+BOOST_AUTO_TEST_CASE(G13_where_it_cannot_be_known_what_is_needed_nothing_goes) {
+  thin();
+  repository own = repo().reopen().value();
+  const auto also = []() -> result<std::vector<oid>> { return fail(errc::environment, "no"); };
+  const std::uintmax_t before = bytes();
+  BOOST_TEST(!remove_unreachable(own, also, {}).has_value());
+  BOOST_TEST(bytes() == before);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

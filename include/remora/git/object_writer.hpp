@@ -1,7 +1,8 @@
 // Writes objects, and knows which of those that a checkpoint names are durable.
 //
 // An object counts as durable only if this writer wrote it and `barrier` returned, or it is
-// reachable from a root. Whatever else is named (a blob that the database already had, an agent's
+// reachable from a root, and nothing was removed (`hold_objects` sees it) since. Whatever else is
+// named (a blob that the database already had, an agent's
 // own commit) was written by somebody's git. That need not sync (an acknowledged checkpoint lost
 // exactly what the agent had staged and committed, 4 of 4 power cuts), and its `repack -ad` drops
 // what no ref named when it began (a checkpoint was lost every few seconds beside an agent that
@@ -54,10 +55,6 @@ class object_writer {
   /// Errors: errno; then nothing of it counts as durable, and a retry writes anew: a sync that
   /// failed once says nothing when it succeeds the next time (F4).
   result<void> barrier();
-
-  /// Nothing counts as durable any more. For when what was written came to be named by no ref:
-  /// until it is, `remove_unreachable` takes it.
-  void forget_durable();
 
   std::uint64_t bytes_written() const noexcept;
   std::uint64_t bytes_packed() const noexcept;  ///< on the disk, of all barriers so far

@@ -31,17 +31,18 @@ result<bool> consolidate_packs(repository& repo, const std::stop_token& stop = {
 /// few calls. Errors: errno.
 result<unique_fd> hold_objects(repository& repo);
 
-/// Removes from our packs what nothing reaches any more: no ref, no log of one, no HEAD and no
-/// index of any worktree. A pack of which at least a quarter is dead goes; what lives of it is
-/// copied into a new one before. What another program's git has been relying on within a quarter of
-/// an hour stays with its pack: a `git add` finds a blob and writes none, long before an index
-/// names it. `also`: asked, twice, for what is needed whatever became of its refs. `repo`: the
-/// caller's alone. Gives the bytes that are free again; nothing: not now (somebody is merging, or
-/// has `hold_objects`). Thread: any; walks the whole history by a child git, as `git prune` does.
-/// Errors: errc::repository (git cannot read all that is reachable), errc::stopped,
-/// errc::timed_out, errno; then nothing is gone.
+/// Removes from our packs what nothing reaches any more: no ref, no log of one, no HEAD, no index
+/// and no operation in progress of any worktree. A pack of which at least a quarter is dead goes;
+/// what lives of it is copied into a new one before. What another program's git has been relying on
+/// within a quarter of an hour stays with its pack: a `git add` finds a blob and writes none, long
+/// before an index names it. `also`: asked, twice, for what is needed whatever became of its refs.
+/// `repo`: the caller's alone. Gives the bytes that are free again; nothing: not now (somebody is
+/// merging, has `hold_objects`, or writes an index). Thread: any; walks the whole history by a
+/// child git, as `git prune` does. Errors: errc::repository (git cannot read all that is
+/// reachable), errc::stopped, errc::timed_out, errno; then nothing is gone.
 result<std::optional<std::uint64_t>> remove_unreachable(
-    repository& repo, const std::function<std::vector<oid>()>& also, const std::stop_token& stop);
+    repository& repo, const std::function<result<std::vector<oid>>()>& also,
+    const std::stop_token& stop);
 
 /// Another number after each time that it took something away. While objects are held, it is one.
 std::int64_t last_removal(const repository& repo);
