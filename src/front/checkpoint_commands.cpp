@@ -3,6 +3,7 @@
 
 #include <ostream>
 #include <remora/core/text.hpp>
+#include <remora/git/packs.hpp>
 #include <remora/git/restore.hpp>
 #include <remora/run/continuation.hpp>
 
@@ -34,6 +35,7 @@ struct checkpoint_in_repository {
         record{.run = where.what.run, .task = where.task} {}
 
   task_in_repository where;
+  unique_fd held;  ///< a run that gives older checkpoints up takes none away meanwhile
   git::object_writer objects;
   checkpoint::store store;
   checkpoint::record record;
@@ -43,6 +45,7 @@ result<std::unique_ptr<checkpoint_in_repository>> open(const session& s,
                                                        const std::string& selector) {
   REMORA_TRY(task_in_repository where, open_task(s, selector));
   auto c = std::make_unique<checkpoint_in_repository>(std::move(where));
+  REMORA_TRY(c->held, git::hold_objects(c->where.repo));
   REMORA_TRY(c->record, open_checkpoint(c->where, c->store));
   return c;
 }

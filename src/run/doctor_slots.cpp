@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <remora/checkpoint/foreign.hpp>
 #include <remora/core/text.hpp>
+#include <remora/git/packs.hpp>
 #include <remora/git/snapshot.hpp>
 #include <remora/run/leftovers.hpp>
 
@@ -18,6 +19,7 @@ namespace {
 /// The same files give the same commit. Returns the ref's name.
 result<std::string> keep_files(git::repository& repo, const std::string& branch,
                                const git::worktree& tree) {
+  REMORA_TRY(const unique_fd held, git::hold_objects(repo));
   git::object_writer objects(repo);
   REMORA_TRY(const auto tip, repo.read_ref(branch));
   git::oid base = tip.value_or(git::oid());
