@@ -26,11 +26,14 @@ result<unique_fd> open_directory(int parent, const std::string& name) {
   return open_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
 }
 
-result<unique_fd> open_beneath(int root, const std::string& path, int flags, mode_t mode) {
+namespace {
+
+result<unique_fd> open_resolved(int root, const std::string& path, int flags, mode_t mode,
+                                std::uint64_t resolve) {
   struct open_how how{};  // glibc 2.36 has no wrapper for openat2
   how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   how.mode = (flags & O_CREAT) != 0 ? mode : 0;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  how.resolve = resolve | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   for (;;) {
     const long fd = ::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how);
     if (fd >= 0) return unique_fd(static_cast<int>(fd));
@@ -38,6 +41,19 @@ result<unique_fd> open_beneath(int root, const std::string& path, int flags, mod
     if (errno != EINTR && errno != EAGAIN)
       return os_error(errno, fmt::format("cannot open {}", to_utf8(path)));
   }
+}
+
+}  // namespace
+
+result<unique_fd> open_beneath(int root, const std::string& path, int flags, mode_t mode) {
+  return open_resolved(root, path, flags, mode, 0);
+}
+
+result<unique_fd> open_to_empty(int parent, const std::string& name) {
+  auto dir = open_resolved(parent, name, O_RDONLY | O_DIRECTORY, 0, RESOLVE_NO_XDEV);
+  if (!dir && dir.error().is_errno(EXDEV))
+    return os_error(EXDEV, fmt::format("something is mounted at {}", to_utf8(name)));
+  return dir;
 }
 
 result<std::string> read_regular(int root, const std::string& path, std::size_t limit) {

@@ -20,6 +20,10 @@ result<unique_fd> open_directory(int parent, const std::string& name);
 /// `path` must be shorter than PATH_MAX. Errors: errno (EXDEV, ELOOP: it leads elsewhere).
 result<unique_fd> open_beneath(int root, const std::string& path, int flags, mode_t mode = 0);
 
+/// As `open_directory`, but none at which something is mounted: that is not in what is removed.
+/// Errors: errno (EXDEV: it is one).
+result<unique_fd> open_to_empty(int parent, const std::string& name);
+
 /// The bytes of a regular file. Errors: errno; errc::unsupported (not a regular file);
 /// errc::too_large.
 result<std::string> read_regular(int root, const std::string& path, std::size_t limit);

@@ -53,10 +53,10 @@ class remover {
       if (::renameat(dir, name.c_str(), top_, temporary_name().c_str()) == 0) return {};
       return failed(name);
     }
-    auto below = open_directory(dir, name);
+    auto below = open_to_empty(dir, name);
     if (!below && below.error().is_errno(EACCES)) {
       ::fchmodat(dir, name.c_str(), 0700, 0);
-      below = open_directory(dir, name);
+      below = open_to_empty(dir, name);
     }
     if (!below) return below.error();
     REMORA_CHECK(empty(below->get(), depth + 1));
@@ -76,10 +76,10 @@ class remover {
 
 result<void> remove_tree(int parent, const std::string& name) {
   if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-  auto top = open_directory(parent, name);
+  auto top = open_to_empty(parent, name);
   if (!top && top.error().is_errno(EACCES)) {
     ::fchmodat(parent, name.c_str(), 0700, 0);
-    top = open_directory(parent, name);
+    top = open_to_empty(parent, name);
   }
   if (!top) return top.error();
   remover work(top->get());

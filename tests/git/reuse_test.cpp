@@ -1,9 +1,18 @@
 // A used worktree as another task's: held against what git makes for that task.
 #include <remora/git/reuse.hpp>
 
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <map>
+#include <remora/core/posix.hpp>
 #include <sstream>
 
+#include "git/remove_tree.hpp"
 #include "slot.hpp"
 
 using namespace remora;
@@ -225,6 +234,35 @@ BOOST_AUTO_TEST_CASE(a_stop_leaves_a_half_made_worktree) {
   BOOST_TEST(
       git::reuse_worktree(*opened, *shots, next, base, stop.get_token()).error().is(errc::stopped));
   BOOST_TEST(must(git::remove_half_made(*opened, root)));
+}
+
+/// In mounts of its own; what it exits with.
+template <class Body>
+int in_a_child(Body body) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(body());
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+BOOST_AUTO_TEST_CASE(what_is_mounted_in_a_worktree_is_not_emptied) {
+  const fs::path data = repo.beside("data");
+  write_bytes(root / "below/build/x", "covered");
+  write_bytes(data / "precious", "bytes");
+  constexpr int cannot_mount = 77, refused = 0;
+  const int status = in_a_child([&] {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount(data.c_str(), (root / "below/build").c_str(), nullptr, MS_BIND, nullptr) != 0)
+      return cannot_mount;
+    const auto above = open_file(root.parent_path(), O_RDONLY | O_DIRECTORY);
+    const auto removed = git::remove_tree(above->get(), root.filename());
+    return !removed && removed.error().is_errno(EXDEV) ? refused : 1;
+  });
+  if (status == cannot_mount) return;  // not as an ordinary user
+  BOOST_TEST(status == refused);
+  BOOST_TEST(read_bytes(data / "precious") == "bytes");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
