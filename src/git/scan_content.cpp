@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <limits>
 #include <remora/core/text.hpp>
@@ -16,6 +17,10 @@
 
 namespace remora::git {
 namespace {
+
+/// What the kernel writes back (vm.dirty_expire_centisecs, and 5 s between its looks) gets a new
+/// time with the next store through a shared mapping; a page that is still dirty gets none.
+constexpr std::chrono::nanoseconds longest_dirty = std::chrono::seconds(35);
 
 constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t read_whole_below = 4 << 20;
@@ -108,6 +113,10 @@ bool scanner::is_racy(const stamp& s) const {
   const bool whole = s.modified_ns % second == 0 && s.changed_ns % second == 0;
   const std::int64_t limit = whole ? started_ns_ - started_ns_ % second : started_ns_;
   return std::max(s.modified_ns, s.changed_ns) >= limit;
+}
+
+bool scanner::may_be_mapped(const stamp& s) const {
+  return s.modified_ns >= started_ns_ - longest_dirty.count();
 }
 
 /// The record as it is now, if the disk still has what it names.
@@ -214,7 +223,7 @@ result<bool> scanner::capture(int fd, found& at) {
     r.written = was_base && r.id == at.before->id ? 0 : number_;
     if (settled) {
       r.stamp = stamp_of(st);
-      r.racy = is_racy(r.stamp);
+      r.racy = is_racy(r.stamp) || may_be_mapped(r.stamp);
     } else {
       leave_out(at, torn);
     }

@@ -143,6 +143,8 @@ class scanner {
   result<bool> cannot_open(found& at, error e);
   void cannot_read(found& at, error e);
   bool is_racy(const stamp& s) const;
+  /// A program that has mapped it may change it, and leave the stamp as it is.
+  bool may_be_mapped(const stamp& s) const;
   bool may_name(const oid& id, std::uint32_t written) const;
 
   const repository& repo_;

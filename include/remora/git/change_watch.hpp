@@ -12,8 +12,8 @@ namespace remora::git {
 /// the kernel's queue overflows (16,384 events), the next snapshot of each worktree looks
 /// everywhere.
 ///
-/// Not told of: what is written through a shared mapping (until that ends), through a hard link
-/// from elsewhere, or on a file system that another machine writes to. So a snapshot of an agent
+/// Not told of: what is written through a shared mapping (until that ends), through another
+/// of its hard links, or on a file system that another machine writes to. So a snapshot of an agent
 /// that has ended never relies on it.
 class change_watch {
  public:
