@@ -192,6 +192,7 @@ result<fs::path> set_aside(const fs::path& common_dir, const std::string& stem) 
         errno != ENOENT)
       return os_error(errno, "cannot set the damaged pack " + stem + " aside");
   ::unlink(pack_path(from, stem, ".keep").c_str());
+  REMORA_CHECK(mark_removal(common_dir));  // again: for who has seen the first, and the pack
   REMORA_CHECK(sync_directory(to));
   REMORA_CHECK(sync_directory(from));
   return pack_path(to, stem, ".pack");

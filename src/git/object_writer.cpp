@@ -42,10 +42,13 @@ struct object_writer::impl {
   void adopt(const oid& id) {
     if (!durable().contains(id) && !written.contains(id)) adopted.insert(id);
   }
-  /// Nothing is, once something was removed: another's file may be in the place of ours.
+  /// Once something was removed, only what is in a pack of ours: another's file may be in the place
+  /// of what is not.
   id_set& durable() {
-    if (!is_same(durable_since_, repo.inside().removed)) durable_.clear();
+    if (is_same(durable_since_, repo.inside().removed)) return durable_;
     durable_since_ = repo.inside().removed;
+    const std::vector<oid> known(durable_.begin(), durable_.end());
+    for (const oid& id : files.not_in_our_packs(known)) durable_.erase(id);
     return durable_;
   }
 

@@ -55,7 +55,6 @@ result<std::shared_ptr<workspace>> open_workspace(git_worker* worker, git::workt
   opened->snapshots.emplace(std::move(snapshots));
   opened->base = r.base;
   opened->rules = r.rules;
-  opened->removal = git::last_removal(worker->repo);
   return opened;
 }
 
@@ -143,7 +142,7 @@ result<void> fill_slot(git_worker* worker, const slot_request& r, git::worktree 
   return {};
 }
 
-/// What earlier snapshots wrote may have been removed.
+/// What earlier snapshots wrote, and no ref came to name, may have been removed.
 result<void> forget_snapshots(git_worker* worker, workspace& where) {
   REMORA_TRY(git::snapshotter fresh,
              git::snapshotter::open(worker->repo, where.tree, where.base, where.rules));
@@ -234,7 +233,9 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   REMORA_CHECK(git::check_worktree(where->tree));
   REMORA_TRY(taken.held, git::hold_objects(worker->repo));
   const std::int64_t removal = git::last_removal(worker->repo);
-  if (where->removal != removal) REMORA_CHECK(forget_snapshots(worker, *where));
+  if (where->unpublished && where->removal != removal)
+    REMORA_CHECK(forget_snapshots(worker, *where));
+  where->unpublished = true;
   where->removal = removal;
   if (r.final) {
     REMORA_TRY(taken.removed_locks, git::remove_stale_locks(worker->repo, where->tree, r.branch));
@@ -254,7 +255,10 @@ result<save_taken> take_checkpoint(git_worker* worker, std::shared_ptr<workspace
   const bool quiet = (!last || last->manifest.left_out == files.manifest.left_out) &&
                      r.out_from == r.out_to && r.err_from == r.err_to &&
                      r.last_state == r.record.mind.state;
-  if (last && !taken.files_differ && last->head == files.head && quiet) return taken;
+  if (last && !taken.files_differ && last->head == files.head && quiet) {
+    where->unpublished = false;  // a ref has it all
+    return taken;
+  }
   if (last) {
     REMORA_TRY(const git::diff_summary diff,
                git::diff_trees(worker->repo, last->tree, files.tree, false));
@@ -289,6 +293,7 @@ result<std::string> publish_checkpoint(git_worker* worker, std::shared_ptr<works
   auto published = store.publish(prepared);
   if (!published) return published.error();
   where->last = std::move(files);
+  where->unpublished = false;
   return remark_on(*published, prepared.what.task);
 }
 

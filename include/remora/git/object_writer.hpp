@@ -1,9 +1,9 @@
 // Writes objects, and knows which of those that a checkpoint names are durable.
 //
 // An object counts as durable only if this writer wrote it and `barrier` returned, or it is
-// reachable from a root, and nothing was removed (`hold_objects` sees it) since. Whatever else is
-// named (a blob that the database already had, an agent's
-// own commit) was written by somebody's git. That need not sync (an acknowledged checkpoint lost
+// reachable from a root; once something was removed (`hold_objects` sees it), only if it is in a
+// pack of ours. Whatever else is named (a blob that the database already had, an agent's own
+// commit) was written by somebody's git. That need not sync (an acknowledged checkpoint lost
 // exactly what the agent had staged and committed, 4 of 4 power cuts), and its `repack -ad` drops
 // what no ref named when it began (a checkpoint was lost every few seconds beside an agent that
 // packs). So it is written again; a blob above 64 MiB that is only staged is synced where it is.

@@ -39,8 +39,9 @@ struct workspace {
   git::worktree tree;
   std::optional<git::snapshotter> snapshots;
   std::optional<git::snapshot> last;  ///< of the newest checkpoint
-  std::int64_t removal = 0;           ///< `git::last_removal` when the last snapshot was taken
-  git::oid base;                      ///< with which `snapshots` was opened
+  bool unpublished = false;  ///< what the last snapshot found and wrote came to be named by no ref
+  std::int64_t removal = 0;  ///< `git::last_removal` then
+  git::oid base;             ///< with which `snapshots` was opened
   git::snapshot_rules rules;
 };
 
