@@ -1,9 +1,11 @@
 #include "git/other_roots.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 
 #include "git/careful.hpp"
 #include "git/index_file.hpp"
@@ -14,16 +16,20 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t id_digits = 40;
-constexpr std::size_t most_bytes = 16 << 20;
+constexpr std::size_t most_bytes = 256 << 20;
+/// A lock that says nothing whole for longer is a dead git's.
+constexpr std::chrono::minutes longest_write{15};
 constexpr std::size_t most_index_bytes = std::size_t{1} << 30;
 
 bool is_digit(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
 
-/// As git names what an operation leaves in a git directory: `AUTO_MERGE`, `CHERRY_PICK_HEAD`.
+/// As git names what an operation leaves in a git directory: `AUTO_MERGE`, `CHERRY_PICK_HEAD`. A
+/// message may quote anything.
 bool is_pseudo_ref(std::string_view name) {
-  return std::ranges::all_of(name, [](char c) { return (c >= 'A' && c <= 'Z') || c == '_'; });
+  return !name.ends_with("MSG") &&
+         std::ranges::all_of(name, [](char c) { return (c >= 'A' && c <= 'Z') || c == '_'; });
 }
 
 bool is_new_index(std::string_view name) {
@@ -85,14 +91,22 @@ class finder {
     return {};
   }
 
-  /// True: all that it will name, or it is gone.
+  /// True: all that it will name, or it is gone, or a dead git's.
   result<bool> take_index(int dir, const std::string& name) {
     auto bytes = read_regular(dir, name, most_index_bytes);
     if (!bytes) return is_nothing(bytes.error()) ? result<bool>(true) : bytes.error();
     const auto index = index_file::parse(std::move(*bytes));
-    if (!index || !index->is_intact()) return false;
+    if (!index || !index->is_intact()) return !is_recent(dir, name);
     for (std::size_t i = 0; i < index->size(); ++i) found_.push_back(index->at(i).id);
     return true;
+  }
+
+  static bool is_recent(int dir, const std::string& name) {
+    struct stat st{};
+    if (::fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
+    const auto age = std::chrono::system_clock::now() -
+                     std::chrono::system_clock::from_time_t(st.st_mtim.tv_sec);
+    return age < longest_write;
   }
 
   /// Gone meanwhile, of another kind, or a link to elsewhere: git reads nothing there either.

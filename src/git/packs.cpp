@@ -62,6 +62,7 @@ class sweeper {
     std::error_code ec;
     if (removes_ ? ::rename(aside.c_str(), pack.c_str()) == 0 : fs::exists(aside, ec))
       found_.push_back(aside.lexically_relative(objects_));
+    if (removes_) half_named(files);  // git's gc removes an index without a pack
   }
 
   /// Between a publisher's first name and its last there are `.keep`, then pack, then index;
@@ -85,7 +86,7 @@ class sweeper {
         found_.push_back(path(".pack").lexically_relative(objects_));
       return;
     }
-    if (fs::exists(path(aside_ending), ec)) return;  // since the listing
+    if (fs::exists(path(aside_ending), ec) || fs::exists(path(".pack"), ec)) return;  // meanwhile
     if (!has_index && somebody_lives_) {
       return;  // whose `.keep` this may be; its pack, in the making, is the next to be named
     }

@@ -240,6 +240,7 @@ result<std::optional<std::uint64_t>> take_dead_away(const repository& repo, cons
       return since->contains(e.id) && !m.live.contains(e.id);
     });
   });
+  if (packs.empty()) return std::optional<std::uint64_t>(0);
   REMORA_CHECK(mark_removal(repo.common_dir()));
   const unique_fd alone = take_packs(directory);
   std::uint64_t freed = 0;

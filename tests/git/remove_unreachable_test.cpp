@@ -285,6 +285,10 @@ BOOST_AUTO_TEST_CASE(G12_what_an_index_in_the_making_names_stays) {
   write_bytes(lock, index);
   BOOST_TEST(remove().value() > 0u);
   BOOST_TEST(is_there(staged));
+  write_bytes(lock, "");
+  const timespec old[] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
+  ::utimensat(AT_FDCWD, lock.c_str(), old, 0);
+  BOOST_TEST(remove().has_value());  // a dead git's
 }
 
 BOOST_AUTO_TEST_CASE(what_is_replaced_for_a_reader_stays) {

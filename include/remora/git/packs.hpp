@@ -35,11 +35,11 @@ result<unique_fd> hold_objects(repository& repo);
 /// and no operation in progress of any worktree. A pack of which at least a quarter is dead goes;
 /// what lives of it is copied into a new one before. What another program's git has been relying on
 /// within a quarter of an hour stays with its pack: a `git add` finds a blob and writes none, long
-/// before an index names it. `also`: asked, twice, for what is needed whatever became of its refs.
-/// `repo`: the caller's alone. Gives the bytes that are free again; nothing: not now (somebody is
-/// merging, has `hold_objects`, or writes an index). Thread: any; walks the whole history by a
-/// child git, as `git prune` does. Errors: errc::repository (git cannot read all that is
-/// reachable), errc::stopped, errc::timed_out, errno; then nothing is gone.
+/// before an index names it. `also`: asked, three times, for what is needed whatever becomes of its
+/// refs. `repo`: the caller's alone. Gives the bytes that are free again; nothing: not now
+/// (somebody is merging, has `hold_objects`, or writes an index). Thread: any; walks the whole
+/// history by a child git, as `git prune` does. Errors: errc::repository (git cannot read all that
+/// is reachable), errc::stopped, errc::timed_out, errno; then nothing is gone.
 result<std::optional<std::uint64_t>> remove_unreachable(
     repository& repo, const std::function<result<std::vector<oid>>()>& also,
     const std::stop_token& stop);
