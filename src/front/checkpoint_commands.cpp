@@ -35,7 +35,6 @@ struct checkpoint_in_repository {
         record{.run = where.what.run, .task = where.task} {}
 
   task_in_repository where;
-  unique_fd held;  ///< a run that gives older checkpoints up takes none away meanwhile
   git::object_writer objects;
   checkpoint::store store;
   checkpoint::record record;
@@ -45,7 +44,6 @@ result<std::unique_ptr<checkpoint_in_repository>> open(const session& s,
                                                        const std::string& selector) {
   REMORA_TRY(task_in_repository where, open_task(s, selector));
   auto c = std::make_unique<checkpoint_in_repository>(std::move(where));
-  REMORA_TRY(c->held, git::hold_objects(c->where.repo));
   REMORA_TRY(c->record, open_checkpoint(c->where, c->store));
   return c;
 }
@@ -174,6 +172,8 @@ result<int> checkpoint_restore_command(session& s, const restore_options& o) {
   if (o.to.empty() == o.branch.empty())
     return fail(errc::usage, "say where: --to DIR or --branch NAME");
   REMORA_TRY(const auto c, open(s, o.selector));
+  REMORA_TRY(const unique_fd held, git::hold_objects(c->where.repo));
+  REMORA_TRY(c->record, open_checkpoint(c->where, c->store));  // it may have been given up before
   const checkpoint::record& r = c->record;
   REMORA_TRY(const git::snapshot files, c->store.read_snapshot(r));
   if (!o.branch.empty()) return make_branch(s, c->where.repo, o, r.files);

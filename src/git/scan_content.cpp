@@ -116,7 +116,7 @@ bool scanner::is_racy(const stamp& s) const {
 }
 
 bool scanner::may_be_mapped(const stamp& s) const {
-  return s.modified_ns >= started_ns_ - longest_dirty.count();
+  return std::max(s.modified_ns, s.changed_ns) >= started_ns_ - longest_dirty.count();
 }
 
 /// The record as it is now, if the disk still has what it names.
