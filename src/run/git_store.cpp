@@ -337,7 +337,7 @@ void git_run_store::remove_run() {
   std::error_code ignored;
   fs::remove(run_->layout.journal(), ignored);
   fs::remove_all(run_->layout.root, ignored);
-  (void)sweep_leftovers(repo_);  // what could not be removed while the run went on
+  release_packs(repo_);
 }
 
 auto git_run_store::commit_checkout(std::int64_t seconds) -> awaited<checkout_base> {

@@ -115,8 +115,7 @@ class run_store {
   virtual result<std::unique_ptr<task_store>> open_task(const task_plan& task) = 0;
   /// Those that were kept, and that nobody got. Best effort, as below.
   virtual awaited<void> remove_free_slots() = 0;
-  /// And what could not be removed before. Best effort: what stays is swept when the next run
-  /// begins.
+  /// Best effort: what stays is swept when the next run begins.
   virtual void remove_run() = 0;
 
   /// The checkout as it is (changed, staged and untracked files) as a commit on its HEAD, durable;
