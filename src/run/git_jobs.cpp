@@ -181,10 +181,9 @@ bool has_replaced(const git::repository& repo, const run_id& run, const task_fol
 result<std::vector<git::oid>> named_in_journals(const git::repository& repo) {
   std::vector<git::oid> ids;
   std::error_code ec;
-  const auto runs = repo.common_dir() / "remora" / "runs";
-  if (std::filesystem::directory_iterator(runs, ec); ec)
-    return fail(errc::environment, fmt::format("cannot list {}: {}", runs.string(), ec.message()));
-  for (const run_id& run : local_runs(repo)) {
+  const std::vector<run_id> runs = local_runs(repo, &ec);
+  if (ec) return fail(errc::environment, "cannot list the runs: " + ec.message());
+  for (const run_id& run : runs) {
     const auto journal = read_journal(run_layout(repo.common_dir(), run).journal());
     if (!journal && !journal.error().is(errc::no_match) && !journal.error().is(errc::corrupt))
       return journal.error();

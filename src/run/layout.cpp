@@ -14,12 +14,13 @@ namespace fs = std::filesystem;
 run_layout::run_layout(const fs::path& common_dir, const run_id& run)
     : root(common_dir / "remora" / "runs" / run.str()) {}
 
-std::vector<run_id> local_runs(const git::repository& repo) {
+std::vector<run_id> local_runs(const git::repository& repo, std::error_code* failed) {
   std::vector<run_id> runs;
   std::error_code ec;
   fs::directory_iterator at(repo.common_dir() / "remora" / "runs", ec);
   for (; !ec && at != fs::directory_iterator(); at.increment(ec))
     if (auto id = run_id::parse(at->path().filename().string())) runs.push_back(std::move(*id));
+  if (failed) *failed = ec;
   std::ranges::sort(runs);
   return runs;
 }

@@ -31,8 +31,8 @@ struct run_layout {
   }
 };
 
-/// The runs that have a directory here, oldest first.
-std::vector<run_id> local_runs(const git::repository& repo);
+/// The runs that have a directory here, oldest first. `failed`: why some may be missing.
+std::vector<run_id> local_runs(const git::repository& repo, std::error_code* failed = nullptr);
 
 /// Whether both name one place, through symbolic links too; an empty path names none.
 bool same_place(const std::filesystem::path& a, const std::filesystem::path& b);
