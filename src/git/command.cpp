@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -261,6 +262,14 @@ result<command_output> run_git(const std::filesystem::path& cwd,
                   followed.error());
   output.status = git.end();
   return output;
+}
+
+result<unique_fd> make_input(std::string_view bytes) {
+  unique_fd fd(::memfd_create("remora-input", MFD_CLOEXEC));
+  if (!fd) return os_error(errno, "cannot make a file in memory");
+  REMORA_CHECK(write_all(fd.get(), bytes));
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return os_error(errno, "cannot rewind a file in memory");
+  return fd;
 }
 
 }  // namespace remora::git

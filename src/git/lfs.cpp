@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,15 +25,6 @@ std::string_view value(std::string_view pointer, std::string_view key) {
     if (line.starts_with(key) && line.substr(key.size()).starts_with(' '))
       return line.substr(key.size() + 1);
   return {};
-}
-
-/// A file in memory, to be read from its start.
-result<unique_fd> in_memory(std::string_view bytes) {
-  unique_fd fd(::memfd_create("remora-lfs", MFD_CLOEXEC));
-  if (!fd) return os_error(errno, "cannot make a file in memory");
-  REMORA_CHECK(write_all(fd.get(), bytes));
-  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return os_error(errno, "cannot rewind a file in memory");
-  return fd;
 }
 
 }  // namespace
@@ -99,7 +89,7 @@ result<void> lfs::check_extensions() const {
 }
 
 result<std::string> lfs::clean(const std::string& path, std::string_view bytes) const {
-  REMORA_TRY(const unique_fd input, in_memory(bytes));
+  REMORA_TRY(const unique_fd input, make_input(bytes));
   REMORA_TRY(command_output done, run_git(repo_->common_dir(), {"lfs", "clean", "--", path},
                                           patience, {}, nullptr, &input));
   const bool missing = done.status.code == 1 && done.err.find("not a git command") != done.err.npos;

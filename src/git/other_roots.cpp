@@ -9,6 +9,7 @@
 
 #include "git/careful.hpp"
 #include "git/index_file.hpp"
+#include "git/pack_files.hpp"
 
 namespace remora::git {
 namespace {
@@ -104,9 +105,7 @@ class finder {
   static bool is_recent(int dir, const std::string& name) {
     struct stat st{};
     if (::fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
-    const auto age = std::chrono::system_clock::now() -
-                     std::chrono::system_clock::from_time_t(st.st_mtim.tv_sec);
-    return age < longest_write;
+    return is_younger(st.st_mtim, longest_write);
   }
 
   /// Gone meanwhile, of another kind, or a link to elsewhere: git reads nothing there either.

@@ -135,6 +135,13 @@ bool is_same(const timespec& a, const timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+bool is_younger(const timespec& time, std::chrono::minutes than) {
+  using namespace std::chrono;
+  const auto at = system_clock::time_point(
+      duration_cast<system_clock::duration>(seconds(time.tv_sec) + nanoseconds(time.tv_nsec)));
+  return at > system_clock::now() - than;
+}
+
 bool pack_times::is_relied_on() const {
   return !is_same(now, first);
 }

@@ -14,6 +14,7 @@
 
 #include <time.h>
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <remora/core/posix.hpp>
@@ -88,6 +89,8 @@ struct pack_times {
 std::optional<pack_times> read_pack_times(const std::filesystem::path& directory,
                                           std::string_view stem);
 bool is_same(const timespec& a, const timespec& b);
+/// By the machine's clock; so is what lies ahead.
+bool is_younger(const timespec& time, std::chrono::minutes than);
 
 /// Until it is closed every pack of ours that a listing shows can be opened. Waits for whoever is
 /// taking some away, which is a few calls. Where directories cannot be locked, nobody is kept out.

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 #include "git/multi_pack_index.hpp"
 #include "git/other_roots.hpp"
 #include "git/repository_impl.hpp"
+#include "git/stat_cache.hpp"
 #include "git/wait.hpp"
 
 namespace remora::git {
@@ -43,13 +43,6 @@ struct old_pack {
   std::vector<pack_entry> entries;
 };
 
-bool is_recent(const timespec& time) {
-  using namespace std::chrono;
-  const auto at = system_clock::time_point(
-      duration_cast<system_clock::duration>(seconds(time.tv_sec) + nanoseconds(time.tv_nsec)));
-  return at > system_clock::now() - longest_reliance;
-}
-
 /// Ours, but those that must stay whatever they hold. One that cannot be read stays, too.
 std::vector<old_pack> list_candidates(const fs::path& directory) {
   const auto indexed = packs_in_multi_pack_index(directory);
@@ -57,20 +50,11 @@ std::vector<old_pack> list_candidates(const fs::path& directory) {
   for (our_files& files : list_our_packs(directory)) {
     if (!files.pack || !files.index || !files.keep || indexed.contains(files.stem)) continue;
     const auto times = read_pack_times(directory, files.stem);
-    if (!times || (times->is_relied_on() && is_recent(times->now))) continue;
+    if (!times || (times->is_relied_on() && is_younger(times->now, longest_reliance))) continue;
     auto entries = list_entries(directory, files.stem);
     if (entries) packs.push_back({std::move(files.stem), times->now, std::move(*entries)});
   }
   return packs;
-}
-
-/// Read-only from its start.
-result<unique_fd> file_of(const std::string& text) {
-  unique_fd fd(::memfd_create("remora-roots", MFD_CLOEXEC));
-  if (!fd) return os_error(errno, "cannot make a file in memory");
-  REMORA_CHECK(write_all(fd.get(), text));
-  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return os_error(errno, "cannot seek");
-  return fd;
 }
 
 /// What git reaches from all refs, logs of refs and indexes and from `roots`, and not from `known`,
@@ -83,7 +67,7 @@ result<id_set> reach(const repository& repo, const id_set& roots, const id_set& 
   std::string revisions;
   for (const oid& id : roots) revisions += id.hex() + '\n';
   for (const oid& id : known) revisions += '^' + id.hex() + '\n';
-  REMORA_TRY(const unique_fd input, file_of(revisions));
+  REMORA_TRY(const unique_fd input, make_input(revisions));
   // Of a partial clone's objects only those that were fetched are there.
   REMORA_TRY(
       const command_output said,
@@ -106,8 +90,7 @@ result<std::optional<id_set>> find_roots(const repository& repo, const more_root
                                          const std::stop_token& stop) {
   std::error_code ec;
   // Grafts hide parents, from this git and from none that prunes later.
-  if (std::filesystem::exists(repo.common_dir() / "info" / "grafts", ec))
-    return std::optional<id_set>();
+  if (fs::exists(repo.common_dir() / "info" / "grafts", ec)) return std::optional<id_set>();
   REMORA_TRY(std::vector<oid> more, also());
   REMORA_TRY(const auto others, other_roots(repo.common_dir()));
   if (!others) return std::optional<id_set>();
@@ -262,10 +245,8 @@ result<void> mark_removal(const fs::path& common_dir) {
   return {};
 }
 
-std::int64_t last_removal(const repository& repo) {
-  struct stat st{};
-  if (::stat(removal_mark(repo.common_dir()).c_str(), &st) != 0) return 0;
-  return std::int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec;
+std::int64_t last_removal(repository& repo) {
+  return nanoseconds(repo.inside().removed);
 }
 
 result<unique_fd> hold_objects(repository& repo) {

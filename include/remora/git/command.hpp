@@ -10,6 +10,7 @@
 #include <remora/core/posix.hpp>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace remora::git {
@@ -28,12 +29,14 @@ struct command_output {
 /// Runs `git` + `args` in `cwd`. A git that fails is not an error here. `held`: a lock that git
 /// keeps with us: if we are killed, it is let go of when git has ended, and not before. `input`:
 /// what it reads; null: nothing. `instead`: settings in place of what the configuration says.
-/// Errors: errc::environment (no git), errc::timed_out,
-/// errc::stopped, errno.
+/// Errors: errc::environment (no git), errc::timed_out, errc::stopped, errno.
 result<command_output> run_git(const std::filesystem::path& cwd,
                                const std::vector<std::string>& args,
                                std::chrono::milliseconds deadline, std::stop_token stop = {},
                                const unique_fd* held = nullptr, const unique_fd* input = nullptr,
                                const std::map<std::string, std::string>& instead = {});
+
+/// A file in memory with these bytes, as `input`. Errors: errno.
+result<unique_fd> make_input(std::string_view bytes);
 
 }  // namespace remora::git

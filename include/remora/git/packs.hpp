@@ -27,8 +27,8 @@ result<bool> consolidate_packs(repository& repo, const std::stop_token& stop = {
 
 /// What a checkpoint finds in the database, and does without writing, stays until this is closed:
 /// held from a snapshot's beginning until its ref is moved, and for all else that is written and
-/// then named. Lets go of packs that are gone. Waits for whoever is taking some away, which is a
-/// few calls. Errors: errno.
+/// then named. Lets go of packs that are gone. Waits for whoever is taking some away: for a walk
+/// over what has come to be reached, a second at 10^5 refs, and a few calls. Errors: errno.
 result<unique_fd> hold_objects(repository& repo);
 
 /// Removes from our packs what nothing reaches any more: no ref, no log of one, no HEAD, no index
@@ -44,8 +44,8 @@ result<std::optional<std::uint64_t>> remove_unreachable(
     repository& repo, const std::function<result<std::vector<oid>>()>& also,
     const std::stop_token& stop);
 
-/// Another number after each time that it took something away. While objects are held, it is one.
-std::int64_t last_removal(const repository& repo);
+/// Another number after each time that something was taken away, as `hold_objects` saw it last.
+std::int64_t last_removal(repository& repo);
 
 /// Removes our `.keep` files if there is no checkpoint (`refs/remora/wip/`): from then on the packs
 /// are the user's and `git gc` may take them. Removes no pack. `in_use` is asked once the packs are
