@@ -43,6 +43,75 @@ result<void> check_free(const fs::path& root) {
                                             to_utf8(root.string())));
 }
 
+/// The branch that a worktree was made for: the reason of its lock, else what is checked out.
+std::string made_for(const fs::path& git_dir) {
+  constexpr std::size_t most = 4 << 10;
+  constexpr std::string_view ours = "remora/", symbolic = "ref: ";
+  const auto dir = open_directory(AT_FDCWD, git_dir.string());
+  if (!dir) return {};
+  const auto reason = read_regular(dir->get(), "locked", most);
+  if (reason && trim(*reason).starts_with(ours)) return fmt::format("{}{}", heads, trim(*reason));
+  const auto head = read_regular(dir->get(), "HEAD", most);
+  if (!head || !head->starts_with(symbolic)) return {};
+  return std::string(trim(std::string_view(*head).substr(symbolic.size())));
+}
+
+/// What a file of an entry says; a power cut may leave zero bytes of it. Nothing: who knows.
+std::optional<std::string> words_of(int entry, const char* name) {
+  const auto text = read_regular(entry, name, 4 << 10);
+  if (!text) return text.error().is_errno(ENOENT) ? std::optional<std::string>("") : std::nullopt;
+  return text->find_first_not_of('\0') == text->npos ? "" : std::string(trim(*text));
+}
+
+/// Slots are numbers. Git makes the entry, then locks it, then writes all else (2.17 and later).
+bool is_named_as_a_slot(const fs::path& entry) {
+  std::error_code ec;
+  const std::string name = entry.filename().string();
+  return name.find_first_not_of("0123456789") == name.npos &&
+         (fs::exists(entry / "locked", ec) || fs::is_empty(entry, ec));
+}
+
+/// An entry without the words that lead to a worktree: a power cut took them, or the git that was
+/// to write them died.
+std::optional<emptied_entry> find_emptied(const fs::path& common_dir, const fs::path& entry) {
+  constexpr std::string_view ours = "refs/heads/remora/", given_up = "abandoned by ";
+  const auto dir = open_directory(AT_FDCWD, entry.string());
+  if (!dir) return std::nullopt;
+  const auto gitdir = words_of(dir->get(), "gitdir"), head = words_of(dir->get(), "HEAD"),
+             locked = words_of(dir->get(), "locked");
+  if (!gitdir || !gitdir->empty() || !head || !locked) return std::nullopt;
+  emptied_entry found{entry, made_for(entry)};
+  if (locked->starts_with(given_up)) found.branch = locked->substr(given_up.size());
+  const bool wordless = head->empty() && locked->empty() && is_named_as_a_slot(entry);
+  if (!wordless && !found.branch.starts_with(ours)) return std::nullopt;
+  for (const fs::path& root : made_roots(common_dir)) {
+    const auto fd = open_directory(AT_FDCWD, root.string());
+    const auto leads_to = fd ? read_gitfile(fd->get(), root) : fd.error();
+    if (leads_to && *leads_to == entry) return std::nullopt;
+  }
+  return found;
+}
+
+/// Somebody's git may be writing it still: that takes microseconds.
+bool is_in_the_making(const fs::path& entry) {
+  constexpr std::chrono::minutes longest_add{1};
+  std::error_code ec;
+  const auto changed = fs::last_write_time(entry, ec);
+  return ec || changed + longest_add > fs::file_time_type::clock::now();
+}
+
+/// What a git that was killed had begun for `root`; git puts a number behind a name that is taken.
+std::optional<fs::path> find_begun(const fs::path& common_dir, const fs::path& root) {
+  if (!is_half_made(common_dir, root)) return std::nullopt;
+  const std::string name = root.filename().string();
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(common_dir / "worktrees", ec))
+    if (entry.path().filename().string().starts_with(name) &&
+        find_emptied(common_dir, entry.path()))
+      return entry.path();
+  return std::nullopt;
+}
+
 /// In one step: half an entry is found by nobody, git included. `remora/lock` is held.
 result<void> remove_entry(const fs::path& common_dir, const std::optional<fs::path>& entry) {
   REMORA_TRY(const unique_fd ours, open_file(common_dir / "remora", O_RDONLY | O_DIRECTORY));
@@ -73,6 +142,8 @@ result<void> remove_parts(const fs::path& common_dir, const fs::path& root) {
     entry = known->second;
   else if (entries.unread)  // without our note nobody would find the entry any more
     return *entries.unread;
+  else
+    entry = find_begun(common_dir, root);
   const auto parent = open_file(root.parent_path(), O_RDONLY | O_DIRECTORY);
   if (!parent && !parent.error().is_errno(ENOENT)) return parent.error();
   if (parent) {
@@ -141,56 +212,6 @@ result<worktree> identify(const fs::path& root, const fs::path& git_dir) {
   struct stat st{};
   if (::fstat(fd.get(), &st) != 0) return gone(root, "it cannot be examined");
   return worktree{root, git_dir, st.st_dev, st.st_ino};
-}
-
-/// The branch that a worktree was made for: the reason of its lock, else what is checked out.
-std::string made_for(const fs::path& git_dir) {
-  constexpr std::size_t most = 4 << 10;
-  constexpr std::string_view ours = "remora/", symbolic = "ref: ";
-  const auto dir = open_directory(AT_FDCWD, git_dir.string());
-  if (!dir) return {};
-  const auto reason = read_regular(dir->get(), "locked", most);
-  if (reason && trim(*reason).starts_with(ours)) return fmt::format("{}{}", heads, trim(*reason));
-  const auto head = read_regular(dir->get(), "HEAD", most);
-  if (!head || !head->starts_with(symbolic)) return {};
-  return std::string(trim(std::string_view(*head).substr(symbolic.size())));
-}
-
-/// What a file of an entry says; a power cut may leave zero bytes of it. Nothing: who knows.
-std::optional<std::string> words_of(int entry, const char* name) {
-  const auto text = read_regular(entry, name, 4 << 10);
-  if (!text) return text.error().is_errno(ENOENT) ? std::optional<std::string>("") : std::nullopt;
-  return text->find_first_not_of('\0') == text->npos ? "" : std::string(trim(*text));
-}
-
-/// Slots are numbers. Git makes the entry, then locks it, then writes all else (2.17 and later).
-bool is_named_as_a_slot(const fs::path& entry) {
-  std::error_code ec;
-  const std::string name = entry.filename().string();
-  return name.find_first_not_of("0123456789") == name.npos &&
-         (fs::exists(entry / "locked", ec) || fs::is_empty(entry, ec));
-}
-
-std::optional<emptied_entry> find_emptied(const fs::path& common_dir, const fs::path& entry) {
-  constexpr std::string_view ours = "refs/heads/remora/", given_up = "abandoned by ";
-  constexpr std::chrono::minutes longest_add{1};
-  std::error_code ec;
-  const auto changed = fs::last_write_time(entry, ec);
-  const auto dir = open_directory(AT_FDCWD, entry.string());
-  if (ec || !dir || changed + longest_add > fs::file_time_type::clock::now()) return std::nullopt;
-  const auto gitdir = words_of(dir->get(), "gitdir"), head = words_of(dir->get(), "HEAD"),
-             locked = words_of(dir->get(), "locked");
-  if (!gitdir || !gitdir->empty() || !head || !locked) return std::nullopt;
-  emptied_entry found{entry, made_for(entry)};
-  if (locked->starts_with(given_up)) found.branch = locked->substr(given_up.size());
-  const bool wordless = head->empty() && locked->empty() && is_named_as_a_slot(entry);
-  if (!wordless && !found.branch.starts_with(ours)) return std::nullopt;
-  for (const fs::path& root : made_roots(common_dir)) {
-    const auto fd = open_directory(AT_FDCWD, root.string());
-    const auto leads_to = fd ? read_gitfile(fd->get(), root) : fd.error();
-    if (leads_to && *leads_to == entry) return std::nullopt;
-  }
-  return found;
 }
 
 }  // namespace
@@ -347,14 +368,15 @@ std::vector<emptied_entry> emptied_entries(const repository& repo) {
   std::vector<emptied_entry> found;
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec))
-    if (auto emptied = find_emptied(repo.common_dir(), entry.path()))
+    if (auto emptied = find_emptied(repo.common_dir(), entry.path());
+        emptied && !is_in_the_making(entry.path()))
       found.push_back(std::move(*emptied));
   return found;
 }
 
 result<bool> remove_emptied_entry(const repository& repo, const fs::path& git_dir) {
   REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
-  if (!find_emptied(repo.common_dir(), git_dir)) return false;
+  if (!find_emptied(repo.common_dir(), git_dir) || is_in_the_making(git_dir)) return false;
   REMORA_CHECK(remove_entry(repo.common_dir(), git_dir));
   return true;
 }

@@ -134,7 +134,14 @@ class git_wrapper {
 
 BOOST_AUTO_TEST_CASE(G4_an_add_whose_git_is_killed_says_so_and_leaves_nothing_to_stop_the_next) {
   const std::string lock = files.path().string() + "/.git/" + branch + ".lock";
+  const std::string entries = files.path().string() + "/.git/worktrees", begun = entries + "/1";
   const std::string scripts[] = {
+      // as its entry grows
+      "mkdir -p " + begun + "\nkill -9 $$\n",
+      "mkdir -p " + begun + "\n: > " + begun + "/locked\nkill -9 $$\n",
+      "mkdir -p " + begun + "\necho remora/run/task > " + begun + "/locked\nkill -9 $$\n",
+      "mkdir -p " + begun + "7\necho remora/run/task > " + begun + "7/locked\n: > " + begun +
+          "7/gitdir\nkill -9 $$\n",
       "kill -9 $$\n",                           // before it did anything
       "git \"$@\" 2> /dev/null\nkill -9 $$\n",  // when all was there
       ": > " + lock + "\nkill -9 $$\n",         // while it made the branch
@@ -152,6 +159,7 @@ BOOST_AUTO_TEST_CASE(G4_an_add_whose_git_is_killed_says_so_and_leaves_nothing_to
     BOOST_TEST(!fs::exists(root));
     BOOST_TEST(files.git("branch --list 'remora/*'") == "");
     BOOST_TEST(files.git("worktree list").find("slots") == std::string::npos);
+    BOOST_TEST(!fs::exists(entries));
     add();
     BOOST_TEST(remove_worktree(repo(), root, branch).has_value());
     files.git("branch -D remora/run/task");
