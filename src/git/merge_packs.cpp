@@ -25,15 +25,12 @@ struct loaded {
 
 /// Whose hash is right. Nothing: it is copied as it is, which tells why.
 std::optional<loaded> load(const repository& repo, const oid& id) {
-  const git_oid raw_id = to_git(id);
-  git_odb_object* raw = nullptr;
-  if (look_twice(repo, [&] { return git_odb_read(&raw, repo.odb(), &raw_id); }) != 0) {
+  odb_object_handle object;
+  if (read_object(repo, id, object) != 0) {
     git_error_clear();
     return std::nullopt;
   }
-  const odb_object_handle object(raw);
-  return loaded{git_odb_object_type(raw),
-                {static_cast<const char*>(git_odb_object_data(raw)), git_odb_object_size(raw)}};
+  return loaded{git_odb_object_type(object.get()), std::string(bytes_of(object))};
 }
 
 /// Entries of a tree.

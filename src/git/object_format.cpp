@@ -9,6 +9,8 @@
 #include <remora/core/text.hpp>
 #include <remora/git/object_writer.hpp>
 
+#include "git/handles.hpp"
+
 namespace remora::git {
 namespace {
 
@@ -106,6 +108,13 @@ std::string format_commit(const oid& tree, std::span<const oid> parents, const s
   bytes += '\n';
   bytes += message;
   return bytes;
+}
+
+result<oid> hash_object(std::string_view bytes, git_object_t type) {
+  git_oid raw;
+  if (const int code = git_odb_hash(&raw, bytes.data(), bytes.size(), type); code != 0)
+    return git_failure(code, "cannot hash an object");
+  return from_git(raw);
 }
 
 }  // namespace remora::git

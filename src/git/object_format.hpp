@@ -1,6 +1,8 @@
 // The bytes of trees and commits (gitformat: a tree is `<mode> <name>\0<id>` sorted with
-// directories as if their names ended in `/`).
+// directories as if their names ended in `/`), and the names of objects.
 #pragma once
+
+#include <git2.h>
 
 #include <remora/git/repository.hpp>
 
@@ -12,5 +14,8 @@ void append_entry(std::string& tree, mode m, std::string_view name, const oid& i
 result<std::string> format_tree(std::vector<tree_entry> entries);
 std::string format_commit(const oid& tree, std::span<const oid> parents, const signature& who,
                           std::string_view message);
+
+/// Refuses the bytes of a known SHA-1 collision. Errors: errc::repository.
+result<oid> hash_object(std::string_view bytes, git_object_t type);
 
 }  // namespace remora::git

@@ -90,10 +90,7 @@ result<void> object_writer::impl::force(const oid& id, std::string_view content,
 }
 
 result<oid> object_writer::impl::put(std::string_view content, git_object_t type) {
-  git_oid raw;
-  if (const int code = git_odb_hash(&raw, content.data(), content.size(), type); code != 0)
-    return git_failure(code, "cannot hash an object");
-  const oid id = from_git(raw);
+  REMORA_TRY(const oid id, hash_object(content, type));
   if (is_wanted(id)) REMORA_CHECK(force(id, content, type));
   return id;
 }
@@ -116,19 +113,15 @@ result<bool> object_writer::impl::copy(const oid& id) {
   int code =
       look_twice(repo, [&] { return git_odb_read_header(&size, &type, repo.odb(), &raw_id); });
   if (code == 0 && size > copied_below && !doubtful.contains(id)) return false;
-  git_odb_object* raw = nullptr;
-  if (code == 0)  // checks the hash
-    code = look_twice(repo, [&] { return git_odb_read(&raw, repo.odb(), &raw_id); });
+  odb_object_handle object;
+  if (code == 0) code = read_object(repo, id, object);
   if (code == GIT_ENOTFOUND)
     return fail(errc::corrupt, fmt::format("object {} is missing from the repository: it was "
                                            "pruned, or never written",
                                            id.hex()));
   if (code != 0)
     return git_failure(code, fmt::format("cannot read object {}", id.hex()), errc::corrupt);
-  const odb_object_handle object(raw);
-  REMORA_CHECK(force(id,
-                     {static_cast<const char*>(git_odb_object_data(raw)), git_odb_object_size(raw)},
-                     git_odb_object_type(raw)));
+  REMORA_CHECK(force(id, bytes_of(object), git_odb_object_type(object.get())));
   return true;
 }
 

@@ -55,15 +55,13 @@ bool repository::exists(const oid& id) const {
 }
 
 result<std::string> repository::read_blob(const oid& id) const {
-  const git_oid raw_id = to_git(id);
-  git_odb_object* raw = nullptr;
-  const int got = look_twice(*this, [&] { return git_odb_read(&raw, impl_->odb.get(), &raw_id); });
-  if (got != 0) return unreadable(got, id, "blob");
-  const odb_object_handle object(raw);
-  if (git_odb_object_type(raw) != GIT_OBJECT_BLOB)
+  odb_object_handle object;
+  if (const int got = read_object(*this, id, object); got != 0) return unreadable(got, id, "blob");
+  const git_object_t type = git_odb_object_type(object.get());
+  if (type != GIT_OBJECT_BLOB)
     return fail(errc::corrupt, fmt::format("object {} is a {}, not a blob", id.hex(),
-                                           git_object_type2string(git_odb_object_type(raw))));
-  return std::string(static_cast<const char*>(git_odb_object_data(raw)), git_odb_object_size(raw));
+                                           git_object_type2string(type)));
+  return std::string(bytes_of(object));
 }
 
 result<std::vector<tree_entry>> repository::read_tree(const oid& id) const {

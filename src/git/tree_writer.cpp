@@ -17,13 +17,6 @@
 namespace remora::git {
 namespace {
 
-result<oid> hash(std::string_view bytes, git_object_t type) {
-  git_oid raw;
-  if (const int code = git_odb_hash(&raw, bytes.data(), bytes.size(), type); code != 0)
-    return git_failure(code, "cannot hash an object");
-  return from_git(raw);
-}
-
 std::string last_part(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
@@ -72,7 +65,7 @@ bool in_the_way(const error& e) {
 }  // namespace
 
 result<oid> hash_sink::blob(std::string_view bytes) {
-  return hash(bytes, GIT_OBJECT_BLOB);
+  return hash_object(bytes, GIT_OBJECT_BLOB);
 }
 
 result<oid> hash_sink::blob_from(int fd, std::uint64_t) {
@@ -85,7 +78,7 @@ result<oid> hash_sink::blob_from(int fd, std::uint64_t) {
 
 result<oid> hash_sink::tree(std::vector<tree_entry> entries) {
   REMORA_TRY(const std::string bytes, format_tree(std::move(entries)));
-  return hash(bytes, GIT_OBJECT_TREE);
+  return hash_object(bytes, GIT_OBJECT_TREE);
 }
 
 tree_writer::tree_writer(const repository& repo, int root, const write_request& request,
