@@ -139,9 +139,7 @@ class program {
 }  // namespace remora::bench
 
 int main(int argc, char** argv) try {
-  const auto number = [&](int at, int otherwise) {
-    return argc > at ? std::atoi(argv[at]) : otherwise;
-  };
+  const remora::bench::arguments number(argc, argv);
   remora::bench::isolate_git();
   remora::git::initialise();
   remora::bench::program(static_cast<std::size_t>(number(1, 38'000)), number(2, 15),

@@ -217,7 +217,7 @@ class checkpoints {
 
 int main(int argc, char** argv) try {
   using namespace remora::bench;
-  const int turns = argc > 1 ? std::max(1, std::atoi(argv[1])) : 9;
+  const int turns = arguments(argc, argv)(1, 9);
   isolate_git();
   remora::git::initialise();
   const scratch directory(argc > 2 ? argv[2] : "/tmp");

@@ -135,9 +135,7 @@ class program {
 }  // namespace remora::bench
 
 int main(int argc, char** argv) try {
-  const auto number = [&](int at, int otherwise) {
-    return argc > at ? std::atoi(argv[at]) : otherwise;
-  };
+  const remora::bench::arguments number(argc, argv);
   remora::bench::isolate_git();
   remora::git::initialise();
   remora::bench::program(static_cast<std::uint32_t>(number(1, 1'000)),

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -161,6 +162,15 @@ std::vector<std::string> change_files(const sample_repository& repo, const fs::p
                       worktree.filename().string()));
   }
   return names;
+}
+
+int arguments::operator()(std::size_t at, int otherwise) const {
+  if (at >= list_.size()) return otherwise;
+  const std::string& text = list_[at];
+  int value = 0;
+  const auto [end, why] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (why == std::errc() && end == text.data() + text.size() && value > 0) return value;
+  throw std::invalid_argument("'" + text + "' is not a number above zero");
 }
 
 void isolate_git() {

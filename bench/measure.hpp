@@ -83,6 +83,17 @@ std::vector<std::string> change_files(const sample_repository& repo,
                                       const std::filesystem::path& worktree, std::size_t count,
                                       std::uint32_t seed);
 
+/// Numbers of a command line, each with what it is where it is left out.
+class arguments {
+ public:
+  arguments(int argc, char** argv) : list_(argv, argv + argc) {}
+  /// Throws where it is not a number above zero.
+  int operator()(std::size_t at, int otherwise) const;
+
+ private:
+  std::vector<std::string> list_;
+};
+
 /// No configuration but ours, and no collection in the background; for this process and its
 /// children.
 void isolate_git();

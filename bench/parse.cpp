@@ -63,9 +63,7 @@ void measure(const fs::path& captures, std::size_t megabytes, int turns) {
 }  // namespace remora::bench
 
 int main(int argc, char** argv) try {
-  const auto number = [&](int at, int otherwise) {
-    return argc > at ? std::atoi(argv[at]) : otherwise;
-  };
+  const remora::bench::arguments number(argc, argv);
   remora::bench::measure(argc > 3 ? argv[3] : "tests/agent/captures/claude",
                          static_cast<std::size_t>(number(1, 200)), number(2, 15));
   return 0;

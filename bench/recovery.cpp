@@ -138,9 +138,7 @@ void run(const fs::path& remora, std::size_t tasks, std::size_t live, int rounds
 }  // namespace remora::bench
 
 int main(int argc, char** argv) {
-  const auto number = [&](int i, int otherwise) {
-    return argc > i ? std::atoi(argv[i]) : otherwise;
-  };
+  const remora::bench::arguments number(argc, argv);
   if (argc < 2) {
     std::cerr << "recovery REMORA [TASKS [LIVE [ROUNDS [DIRECTORY]]]]\n";
     return 2;
