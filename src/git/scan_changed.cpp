@@ -36,11 +36,16 @@ const std::string& path_of(const std::string& path) {
 
 }  // namespace
 
-/// What no event tells of: a submodule has a git directory elsewhere, the disk may be readable
-/// again, and what the last snapshot named may never have become durable.
+/// What no event tells of: a submodule has a git directory elsewhere, a file another name, and the
+/// disk may be readable again.
+bool scanner::is_untold(const record& r) {
+  return !r.gone && (r.kept || r.linked || r.mode == mode::commit);
+}
+
+/// And what the last snapshot named may never have become durable.
 bool scanner::is_restless(const found& at, const record& r) const {
   if (r.gone) return false;
-  if (r.kept || r.mode == mode::commit || !may_name(r.id, r.written)) return true;
+  if (is_untold(r) || !may_name(r.id, r.written)) return true;
   if (r.mode != mode::directory) return false;
   const directory* below = at.below();
   return (below && below->restless) || rules_.changed->any_below(at.path + '/');

@@ -132,6 +132,7 @@ std::optional<record> scanner::still_valid(const place& here, const found& at,
   record r = old;
   r.mode = now;
   r.kept = false;
+  r.linked = is_linked(st);
   if (old.from_index) {
     // The index has 32 bits for the size, and vouches for the object, not for the bytes on disk.
     if (live.size > std::numeric_limits<std::uint32_t>::max() || now != old.mode)
@@ -221,6 +222,7 @@ result<bool> scanner::capture(int fd, found& at) {
     r.id = **id;
     r.in_base = at.before && at.before->in_base;
     r.written = was_base && r.id == at.before->id ? 0 : number_;
+    r.linked = is_linked(st);
     if (settled) {
       r.stamp = stamp_of(st);
       r.racy = is_racy(r.stamp) || may_be_mapped(r.stamp);

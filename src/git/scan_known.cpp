@@ -102,8 +102,7 @@ result<void> scanner::name_tree(directory& now, const directory* before) {
   for (const record& r : now.records()) {
     const directory* below = now.child(r);
     now.any_kept = now.any_kept || r.kept || (below && below->any_kept);
-    now.restless =
-        now.restless || r.kept || (r.mode == mode::commit && !r.gone) || (below && below->restless);
+    now.restless = now.restless || is_untold(r) || (below && below->restless);
   }
   if (before && !before->tree.is_zero() && may_name(before->tree, before->written) &&
       same_entries(now, *before)) {

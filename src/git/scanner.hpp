@@ -77,6 +77,7 @@ struct scan_result {
   git::manifest manifest;
   std::uint64_t files_scanned = 0;
   std::uint64_t files_read = 0;
+  bool linked_anew = false;  ///< a name was told of that may be another one of any file
 };
 
 class scanner {
@@ -107,6 +108,7 @@ class scanner {
                              const directory_ptr& before);
   result<scan_ahead::listing> list(int fd, const std::string& prefix, const struct stat& st);
   result<directory_ptr> scan_changed(place& here, const directory_ptr& before);
+  static bool is_untold(const record& r);
   bool is_restless(const found& at, const record& r) const;
   result<void> visit_changed(place& here, found& at);
   void carry_over(const place& here, const change_set::names& looked_at);

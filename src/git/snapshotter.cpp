@@ -218,8 +218,15 @@ result<scan_result> snapshotter::impl::scan_once(const repository& repo, content
   how.watch = watch.get();
   how.changed = changed ? &*changed : nullptr;
   how.last = &found;
-  scanner walk(repo, sink, *index, how, number + 1, stop);
-  REMORA_TRY(scan_result scanned, walk.run(root, tree.git_dir, known));
+  const auto walk = [&] {
+    return scanner(repo, sink, *index, how, number + 1, stop).run(root, tree.git_dir, known);
+  };
+  REMORA_TRY(scan_result scanned, walk());
+  if (how.changed && scanned.linked_anew) {  // what its other name is, nobody knows
+    how.changed = nullptr;
+    told = 0;
+    REMORA_TRY(scanned, walk());
+  }
   trusted = true;
   found = scanned.manifest;
   shared = std::move(now);

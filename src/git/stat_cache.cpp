@@ -28,6 +28,7 @@ record directory::at(std::size_t i) const noexcept {
   r.from_index = s.from_index != 0;
   r.converted = s.converted != 0;
   r.kept = s.kept != 0;
+  r.linked = s.linked != 0;
   return r;
 }
 
@@ -52,13 +53,14 @@ void directory::add(std::string_view name, const record& r, directory_ptr below)
   state s{};
   s.stamp = r.stamp;
   s.child = record::no_child;
-  s.written = r.written & ((1u << 26) - 1);
+  s.written = r.written & ((1u << 25) - 1);
   s.in_base = r.in_base;
   s.gone = r.gone;
   s.racy = r.racy;
   s.from_index = r.from_index;
   s.converted = r.converted;
   s.kept = r.kept;
+  s.linked = r.linked;
   if (below) {
     s.child = static_cast<std::uint32_t>(children_.size());
     children_.push_back(std::move(below));

@@ -34,6 +34,10 @@ inline stamp stamp_of(const struct stat& st) {
   return {st.st_ino, st.st_size, nanoseconds(st.st_mtim), nanoseconds(st.st_ctim)};
 }
 
+inline bool is_linked(const struct stat& st) {
+  return S_ISREG(st.st_mode) && st.st_nlink > 1;
+}
+
 class directory;
 class shared_trees;
 using directory_ptr = std::shared_ptr<const directory>;
@@ -53,6 +57,7 @@ struct record {
   bool from_index = false;  ///< the stamp is an index entry's: its fields have 32 bits
   bool converted = false;   ///< the id is the base's normalised object
   bool kept = false;        ///< the entry is older than the disk, which could not be read
+  bool linked = false;      ///< the file has other names: no event tells of a change under those
 
   /// A tree has it.
   bool is_held() const noexcept { return !gone && !id.is_zero(); }
@@ -74,7 +79,7 @@ class directory {
   oid tree;  ///< zero: nothing in it
   std::uint32_t written = 0;
   bool any_kept = false;  ///< here or below
-  bool restless = false;  ///< here or below is what each scan must look at: kept, or a submodule
+  bool restless = false;  ///< here or below is what each scan must look at
   bool unread = false;    ///< nothing but `tree` is known: a directory of the base
 
   std::size_t size() const noexcept { return states_.size(); }
@@ -106,8 +111,8 @@ class directory {
   struct state {
     git::stamp stamp;
     std::uint32_t child;
-    std::uint32_t written : 26, in_base : 1, gone : 1, racy : 1, from_index : 1, converted : 1,
-        kept : 1;
+    std::uint32_t written : 25, in_base : 1, gone : 1, racy : 1, from_index : 1, converted : 1,
+        kept : 1, linked : 1;
   };
 
   std::shared_ptr<listing> listing_ = std::make_shared<listing>();  ///< ours alone until settled

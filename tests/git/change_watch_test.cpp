@@ -170,6 +170,27 @@ BOOST_AUTO_TEST_CASE(what_no_event_tells_of_is_seen_by_a_look_everywhere) {
   BOOST_TEST(content(last, "a.txt") == "six\n");
 }
 
+BOOST_AUTO_TEST_CASE(a_change_under_another_name_of_a_file_is_seen) {
+  git::snapshotter shots = open(rules());
+  begin(shots);
+  write(".gitignore", "ignored\n");
+  fs::create_hard_link(root / "a.txt", root / "ignored");
+  BOOST_TEST(content(take(shots), "a.txt") == "one\n");
+  write("ignored", "two\n");
+  const git::snapshot told = take(shots);
+  BOOST_TEST(content(told, "a.txt") == "two\n");
+  fs::create_hard_link(root / "b.txt", root / "src/b.txt");
+  write("src/b.txt", "two\n");
+  BOOST_TEST(content(take(shots), "b.txt") == "two\n");
+  write("src/b.txt", "six\n");
+  const git::snapshot known = take(shots);
+  BOOST_TEST(content(known, "b.txt") == "six\n");
+  BOOST_TEST(known.files_scanned == 3u);  // those of two names
+  fs::remove(root / "src/b.txt");
+  take(shots);
+  BOOST_TEST(take(shots).files_scanned == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(what_a_snapshot_named_and_never_was_durable_is_written_again) {
   git::snapshotter shots = open(rules());
   begin(shots);
@@ -201,7 +222,7 @@ class mutator {
   void change() {
     const fs::path at = any();
     std::error_code ec;
-    switch (pick(13)) {
+    switch (pick(14)) {
       case 0:
       case 1:
       case 2:
@@ -237,6 +258,9 @@ class mutator {
         break;
       case 12:
         if (pick(20) == 0) fs::create_directories(at / ".git/refs", ec);
+        break;
+      case 13:
+        fs::create_hard_link(at, any(), ec);
         break;
     }
   }

@@ -12,9 +12,9 @@ namespace remora::git {
 /// the kernel's queue overflows (16,384 events), the next snapshot of each worktree looks
 /// everywhere.
 ///
-/// Not told of: what is written through a shared mapping (until that ends), through another
-/// of its hard links, or on a file system that another machine writes to. So a snapshot of an agent
-/// that has ended never relies on it.
+/// Not told of: what is written through a shared mapping (until that ends), through a hard link
+/// that was made since in an ignored directory or outside of the worktree, or on a file system that
+/// another machine writes to. So a snapshot of an agent that has ended never relies on it.
 class change_watch {
  public:
   /// Errors: errno (the user has no instance left).
