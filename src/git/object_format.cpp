@@ -117,4 +117,12 @@ result<oid> hash_object(std::string_view bytes, git_object_t type) {
   return from_git(raw);
 }
 
+result<oid> hash_file(int fd) {
+  git_oid raw;
+  const std::string name = fmt::format("/proc/self/fd/{}", fd);
+  if (const int code = git_odb_hashfile(&raw, name.c_str(), GIT_OBJECT_BLOB); code != 0)
+    return git_failure(code, "cannot hash a file");
+  return from_git(raw);
+}
+
 }  // namespace remora::git

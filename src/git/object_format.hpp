@@ -17,5 +17,7 @@ std::string format_commit(const oid& tree, std::span<const oid> parents, const s
 
 /// Refuses the bytes of a known SHA-1 collision. Errors: errc::repository.
 result<oid> hash_object(std::string_view bytes, git_object_t type);
+/// The blob of all that is in a file. Errors: as above, errno.
+result<oid> hash_file(int fd);
 
 }  // namespace remora::git

@@ -122,7 +122,8 @@ class scanner {
   result<bool> visit_link(place& here, found& at, const struct stat& st);
   result<bool> read_file(place& here, found& at);
   result<bool> capture(int fd, found& at);
-  result<std::optional<oid>> read_once(int fd, const struct stat& st, bool last_try);
+  result<std::optional<oid>> read_once(int fd, const found& at, const struct stat& st,
+                                       bool last_try);
   void absent(found& at);
 
   bool wanted(place& here, const found& at, bool is_directory);

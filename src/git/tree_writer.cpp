@@ -69,11 +69,7 @@ result<oid> hash_sink::blob(std::string_view bytes) {
 }
 
 result<oid> hash_sink::blob_from(int fd, std::uint64_t) {
-  git_oid raw;
-  const std::string name = fmt::format("/proc/self/fd/{}", fd);
-  if (const int code = git_odb_hashfile(&raw, name.c_str(), GIT_OBJECT_BLOB); code != 0)
-    return git_failure(code, "cannot hash a file");
-  return from_git(raw);
+  return hash_file(fd);
 }
 
 result<oid> hash_sink::tree(std::vector<tree_entry> entries) {

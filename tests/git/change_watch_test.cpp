@@ -170,6 +170,24 @@ BOOST_AUTO_TEST_CASE(what_no_event_tells_of_is_seen_by_a_look_everywhere) {
   BOOST_TEST(content(last, "a.txt") == "six\n");
 }
 
+BOOST_AUTO_TEST_CASE(a_large_file_that_is_mapped_is_read_by_each_look_everywhere) {
+  constexpr std::size_t size = 5 << 20;
+  write("large", std::string(size, 'x'));
+  git::snapshotter shots = open(rules());
+  const unique_fd fd(::open((root / "large").c_str(), O_RDWR | O_CLOEXEC));
+  auto* mapped =
+      static_cast<char*>(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
+  BOOST_REQUIRE(mapped != MAP_FAILED);
+  mapped[0] = 'a';  // the page is dirty: from here on no time changes
+  const git::snapshot first = take(shots);
+  const auto again = must(shots.take(*opened, *objects, {}, git::look::everywhere));
+  BOOST_TEST((again.tree == first.tree));
+  mapped[size - 1] = 'z';
+  const auto last = must(shots.take(*opened, *objects, {}, git::look::everywhere));
+  BOOST_TEST(content(last, "large") == "a" + std::string(size - 2, 'x') + "z");
+  ::munmap(mapped, size);
+}
+
 BOOST_AUTO_TEST_CASE(a_change_under_another_name_of_a_file_is_seen) {
   git::snapshotter shots = open(rules());
   begin(shots);
