@@ -110,8 +110,11 @@ struct new_entry {
 /// The files, and the index of them in the new entry.
 result<void> fill(const repository& repo, int root, const new_entry& entry, const snapshotter& used,
                   const oid& commit, std::stop_token stop) {
-  struct stat st{};
-  if (::fstat(root, &st) != 0) return os_error(errno, "cannot stat the worktree");
+  struct stat st{}, above{};
+  if (::fstat(root, &st) != 0 || ::fstatat(root, "..", &above, 0) != 0)
+    return os_error(errno, "cannot stat the worktree");
+  if (has_attributes(root) || (st.st_gid != ::getegid() && st.st_gid != above.st_gid))
+    return unfit("its directory has attributes, or another group");
   const mode_t as_reserved = 0700 | (st.st_mode & S_ISGID);
   if ((st.st_mode & 07777) != as_reserved && ::fchmod(root, as_reserved) != 0)
     return os_error(errno, "cannot change the worktree's permissions");

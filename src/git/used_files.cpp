@@ -3,11 +3,14 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <condition_variable>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <remora/core/text.hpp>
@@ -95,6 +98,7 @@ struct written_entry {
 struct common {
   int root;
   dev_t device;
+  gid_t group;  ///< of what is made here
   mode_t mask;
   std::stop_token stop;
   job_stack jobs;
@@ -175,11 +179,13 @@ class worker {
     return add(here, e, st);
   }
 
-  /// A second name, another owner or other permissions are nothing that a checkout makes.
+  /// A second name, another owner or other permissions are nothing that a checkout makes; nor are
+  /// another group and attributes, which are set after the last write and leave its time as it was.
   bool stays(const tree_entry& e, const std::optional<record>& r, const struct stat& st) const {
     if (!r || r->gone || r->kept || r->racy || r->converted || r->from_index) return false;
     if (r->id != e.id || r->mode != e.mode || r->stamp != stamp_of(st)) return false;
     if (st.st_dev != all_.device || st.st_uid != ::geteuid() || st.st_nlink != 1) return false;
+    if (r->stamp.modified_ns != r->stamp.changed_ns) return false;
     if (e.mode == mode::symlink) return S_ISLNK(st.st_mode);
     return S_ISREG(st.st_mode) && (st.st_mode & permission_bits) == permissions(e.mode);
   }
@@ -203,6 +209,7 @@ class worker {
     const auto fd = open_directory(here.fd, name);
     struct stat st{};
     if (!fd || ::fstat(fd->get(), &st) != 0 || st.st_uid != ::geteuid()) return false;
+    if (st.st_gid != all_.group || has_attributes(fd->get())) return false;
     if (st.st_dev != all_.device) return fail(errc::unsupported, "on another file system");
     if ((st.st_mode & permission_bits) != as_made && ::fchmod(fd->get(), as_made) != 0)
       return os_error(errno, "cannot change its permissions");
@@ -297,7 +304,7 @@ result<void> replace_used_files(const repository& repo, int root, const oid& wan
                                 std::stop_token stop) {
   struct stat st{};
   if (::fstat(root, &st) != 0) return os_error(errno, "cannot stat the worktree");
-  common all{root, st.st_dev, mask, std::move(stop), {}};
+  common all{root, st.st_dev, st.st_gid, mask, std::move(stop), {}};
   all.jobs.put({"", wanted, &known, false, st.st_mode, 0});
   REMORA_TRY(std::vector<written_entry> entries, work_together(repo, all));
   const auto path_of = [](const written_entry& e) -> const std::string& { return e.entry.path; };
@@ -306,6 +313,15 @@ result<void> replace_used_files(const repository& repo, int root, const oid& wan
     return fail(errc::corrupt, "a tree has a name twice");
   for (const written_entry& e : entries) index.add(e.entry, e.stat);
   return {};
+}
+
+bool has_attributes(int fd) {
+  std::array<char, 4096> names;
+  const ssize_t size = ::flistxattr(fd, names.data(), names.size());
+  if (size < 0) return errno != ENOTSUP;
+  for (const char* name = names.data(); name < names.data() + size; name += std::strlen(name) + 1)
+    if (!std::string_view(name).starts_with("security.")) return true;
+  return false;
 }
 
 bool may_convert(std::string_view attributes) {

@@ -22,4 +22,8 @@ result<void> replace_used_files(const repository& repo, int root, const oid& wan
 /// object's. Sees more than there is (a pattern that looks like an attribute), never less.
 bool may_convert(std::string_view attributes);
 
+/// Whether a directory has extended attributes or an access control list (xattr(7)); those in the
+/// name of the system's security are not anybody's who works in it.
+bool has_attributes(int fd);
+
 }  // namespace remora::git

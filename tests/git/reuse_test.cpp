@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -62,11 +63,15 @@ struct used_slot : slot {
     repo.git("branch -D remora/run/task");
     tree = must(git::add_worktree(*opened, root, task_branch, base, {}));
     fs::permissions(root, fs::perms::owner_all);  // as a reserved slot
-    shots.emplace(open());
-    for (const char* file : {"src/kept.c", "src/changed.c", "run.sh", "link"}) age(root / file);
+    settle();
+  }
+
+  /// From here on a snapshot knows the files without having read them.
+  void settle() {
     await_tick();
     git("update-index -q --refresh");
     await_tick();
+    shots.emplace(open());
     take(*shots);
   }
 
@@ -104,7 +109,7 @@ struct used_slot : slot {
 BOOST_FIXTURE_TEST_SUITE(reuse, used_slot)
 
 BOOST_AUTO_TEST_CASE(a_used_worktree_becomes_what_git_makes_and_what_did_not_change_stays) {
-  const ino_t kept = inode(root / "src/kept.c");
+  const ino_t kept = inode(root / "src/kept.c"), program = inode(root / "run.sh");
   write("src/changed.c", "two\n");
   write("new/file", "new\n");
   write("build/out/a.o", "object\n");
@@ -114,6 +119,7 @@ BOOST_AUTO_TEST_CASE(a_used_worktree_becomes_what_git_makes_and_what_did_not_cha
   BOOST_TEST((made.root == root && made.inode == inode(root)));
   check_new(base);
   BOOST_TEST(inode(root / "src/kept.c") == kept);
+  BOOST_TEST(inode(root / "run.sh") == program);
   BOOST_TEST(read_bytes(tree.git_dir / "locked") == "remora/run/next\n");
   BOOST_TEST(git::check_worktree(made).has_value());
   BOOST_TEST(repo.git("fsck --strict --no-dangling") == "");
@@ -136,6 +142,35 @@ BOOST_AUTO_TEST_CASE(nothing_that_an_agent_did_to_names_and_permissions_stays) {
   repo.git("init -q '" + (root / "nested/repo").string() + "'");
   must(reuse(base));
   check_new(base);
+}
+
+BOOST_AUTO_TEST_CASE(no_attribute_or_group_that_an_agent_set_stays) {
+  const auto mark = [&](const fs::path& path) {
+    BOOST_REQUIRE(::setxattr((root / path).c_str(), "user.note", "x", 1, 0) == 0);
+  };
+  const auto is_marked = [&](const fs::path& path) {
+    return ::listxattr((root / path).c_str(), nullptr, 0) != 0;
+  };
+  mark("src/deep");
+  mark("run.sh");
+  if (::geteuid() == 0) {
+    BOOST_REQUIRE(::chown((root / "src/deep/er").c_str(), -1, 12'345) == 0);
+    BOOST_REQUIRE(::chown((root / "src/kept.c").c_str(), -1, 12'345) == 0);
+  }
+  settle();
+  must(reuse(base));
+  check_new(base);
+  for (const char* path : {"src/deep", "run.sh"}) BOOST_TEST(!is_marked(path), path);
+  for (const char* path : {"src/deep/er", "src/kept.c"}) {
+    struct stat st{};
+    BOOST_REQUIRE(::stat((root / path).c_str(), &st) == 0);
+    BOOST_TEST(st.st_gid == ::getegid(), path);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_worktree_whose_directory_has_attributes_is_not_reused) {
+  BOOST_REQUIRE(::setxattr(root.c_str(), "user.note", "x", 1, 0) == 0);
+  BOOST_TEST(reuse(base).error().is(errc::unsupported));
 }
 
 BOOST_AUTO_TEST_CASE(another_base_is_checked_out) {
