@@ -129,7 +129,8 @@ result<void> fill(const repository& repo, int root, const new_entry& entry, cons
 
 result<void> set_aside(const repository& repo, const worktree& tree, const std::string& branch) {
   REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
-  if (is_made_for_another(repo, tree.root, branch))
+  REMORA_TRY(const bool others, is_made_for_another(repo, tree.root, branch));
+  if (others)
     return fail(errc::vanished, fmt::format("{} is another task's", to_utf8(tree.root.string())));
   REMORA_CHECK(check_worktree(tree));
   return note_made(repo.common_dir(), tree.root, making::begun);

@@ -43,24 +43,33 @@ result<void> check_free(const fs::path& root) {
                                             to_utf8(root.string())));
 }
 
-/// The branch that a worktree was made for: the reason of its lock, else what is checked out.
-std::string made_for(const fs::path& git_dir) {
-  constexpr std::size_t most = 4 << 10;
-  constexpr std::string_view ours = "remora/", symbolic = "ref: ";
-  const auto dir = open_directory(AT_FDCWD, git_dir.string());
-  if (!dir) return {};
-  const auto reason = read_regular(dir->get(), "locked", most);
-  if (reason && trim(*reason).starts_with(ours)) return fmt::format("{}{}", heads, trim(*reason));
-  const auto head = read_regular(dir->get(), "HEAD", most);
-  if (!head || !head->starts_with(symbolic)) return {};
-  return std::string(trim(std::string_view(*head).substr(symbolic.size())));
+/// What a file of an entry says; a power cut may leave zero bytes of it.
+result<std::string> words_of(int entry, const char* name) {
+  const auto text = read_regular(entry, name, 4 << 10);
+  if (!text && text.error().is_errno(ENOENT)) return std::string();
+  if (!text) return text.error();
+  return text->find_first_not_of('\0') == text->npos ? std::string() : std::string(trim(*text));
 }
 
-/// What a file of an entry says; a power cut may leave zero bytes of it. Nothing: who knows.
-std::optional<std::string> words_of(int entry, const char* name) {
-  const auto text = read_regular(entry, name, 4 << 10);
-  if (!text) return text.error().is_errno(ENOENT) ? std::optional<std::string>("") : std::nullopt;
-  return text->find_first_not_of('\0') == text->npos ? "" : std::string(trim(*text));
+/// Something else is in the place of what git had there.
+bool is_replaced(const error& e) {
+  return e.is(errc::unsupported) || e.is(errc::too_large) || e.is_errno(ELOOP) ||
+         e.is_errno(ENOTDIR);
+}
+
+/// The branch that a worktree was made for: the reason of its lock, else what is checked out;
+/// empty: nothing says it. Errors: errno.
+result<std::string> made_for(const fs::path& git_dir) {
+  constexpr std::string_view ours = "remora/", symbolic = "ref: ";
+  const auto dir = open_directory(AT_FDCWD, git_dir.string());
+  if (!dir && (dir.error().is_errno(ENOENT) || is_replaced(dir.error()))) return std::string();
+  if (!dir) return dir.error();
+  const auto reason = words_of(dir->get(), "locked"), head = words_of(dir->get(), "HEAD");
+  for (const auto* read : {&reason, &head})
+    if (!*read && !is_replaced(read->error())) return within(git_dir.string(), read->error());
+  if (reason && reason->starts_with(ours)) return std::string(heads) + *reason;
+  if (!head || !head->starts_with(symbolic)) return std::string();
+  return head->substr(symbolic.size());
 }
 
 /// Slots are numbers. Git makes the entry, then locks it, then writes all else (2.17 and later).
@@ -80,7 +89,9 @@ std::optional<emptied_entry> find_emptied(const fs::path& common_dir, const fs::
   const auto gitdir = words_of(dir->get(), "gitdir"), head = words_of(dir->get(), "HEAD"),
              locked = words_of(dir->get(), "locked");
   if (!gitdir || !gitdir->empty() || !head || !locked) return std::nullopt;
-  emptied_entry found{entry, made_for(entry)};
+  const auto owner = made_for(entry);
+  if (!owner) return std::nullopt;
+  emptied_entry found{entry, *owner};
   if (locked->starts_with(given_up)) found.branch = locked->substr(given_up.size());
   const bool wordless = head->empty() && locked->empty() && is_named_as_a_slot(entry);
   if (!wordless && !found.branch.starts_with(ours)) return std::nullopt;
@@ -290,20 +301,23 @@ std::vector<made_worktree> made_worktrees(const repository& repo) {
   for (const fs::path& root : made_roots(repo.common_dir())) {
     made_worktree made{.root = root};
     std::error_code ec;
-    made.there = fs::is_directory(fs::symlink_status(root, ec));
+    const fs::file_type type = fs::symlink_status(root, ec).type();
+    made.there = type == fs::file_type::directory || type == fs::file_type::none;  // who knows
     made.half = is_half_made(repo.common_dir(), root);
     if (const auto entry = entries.find(root); entry != entries.end()) {
       made.git_dir = entry->second;
-      made.branch = made_for(entry->second);
+      if (const auto owner = made_for(entry->second)) made.branch = *owner;
     }
     found.push_back(std::move(made));
   }
   return found;
 }
 
-bool is_made_for_another(const repository& repo, const fs::path& root, const std::string& branch) {
-  const auto entry = find_entry(repo.common_dir(), root);
-  const std::string owner = entry && *entry ? made_for(**entry) : std::string();
+result<bool> is_made_for_another(const repository& repo, const fs::path& root,
+                                 const std::string& branch) {
+  REMORA_TRY(const auto entry, find_entry(repo.common_dir(), root));
+  if (!entry) return false;
+  REMORA_TRY(const std::string owner, made_for(*entry));
   return !owner.empty() && owner != branch;
 }
 
@@ -313,9 +327,12 @@ result<std::optional<fs::path>> reclaim_worktree(const repository& repo, const s
   const entry_list entries = list_entries(repo.common_dir());
   for (const auto& [root, entry] : entries.by_root) {
     std::error_code ec;
-    if (root.parent_path() != below || !fs::exists(root / ".git", ec) ||
-        made_for(entry) != branch || is_half_made(repo.common_dir(), root))
-      continue;
+    if (root.parent_path() != below) continue;
+    const bool there = fs::exists(root / ".git", ec);
+    if (ec) return os_error(ec.value(), to_utf8(root.string()));
+    if (!there) continue;
+    REMORA_TRY(const std::string owner, made_for(entry));
+    if (owner != branch || is_half_made(repo.common_dir(), root)) continue;
     REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
     if (!was_made(repo.common_dir(), root))
       REMORA_CHECK(note_made(repo.common_dir(), root, making::done));
@@ -334,7 +351,10 @@ result<void> remove_worktree(const repository& repo, const fs::path& where,
   const fs::path& common_dir = repo.common_dir();
   const fs::path root = real_root(where);
   REMORA_TRY(const unique_fd lock, lock_worktrees(common_dir, {}));
-  if (!branch.empty() && is_made_for_another(repo, root, branch)) return {};
+  if (!branch.empty()) {
+    REMORA_TRY(const bool others, is_made_for_another(repo, root, branch));
+    if (others) return {};
+  }
   std::error_code ec;
   const bool there = fs::symlink_status(root, ec).type() != fs::file_type::not_found;
   if (!was_made(common_dir, root)) {

@@ -106,8 +106,9 @@ asio::awaitable<result<task_start>> engine::impl::recover(const task_plan& task,
   const task_fold fold = run.fold.tasks.at(task.id.str());
   auto recovered = co_await store.recover(fold);
   if (!recovered) co_return recovered.error();
-  const bool slot_there = !fold.slot.empty() && store.slot_exists(fold.slot);
-  take_fold(fold, slot_there, on.boot, *recovered);
+  const auto slot_there = fold.slot.empty() ? result<bool>(false) : store.slot_exists(fold.slot);
+  if (!slot_there) co_return slot_there.error();
+  take_fold(fold, *slot_there, on.boot, *recovered);
   task_start& start = recovered->start;
   if (const auto from = records.find(task.id.str()); from != records.end()) {
     start.old_run = from->second;

@@ -154,7 +154,7 @@ auto git_task_store::free_slot(fs::path root, std::size_t waiting) -> awaited<vo
                                 std::move(branch));
 }
 
-bool git_task_store::slot_exists(const fs::path& root) const {
+result<bool> git_task_store::slot_exists(const fs::path& root) const {
   return is_slot_of(worker_->repo, root, checkpoint::task_branch(run_.id, task_.id));
 }
 

@@ -49,7 +49,7 @@ class git_task_store final : public task_store {
   awaited<task_start> start_from(git::oid record) override;
   awaited<slot_lent> make_slot(slot_request request, std::stop_token stop) override;
   awaited<void> free_slot(std::filesystem::path root, std::size_t waiting) override;
-  bool slot_exists(const std::filesystem::path& root) const override;
+  result<bool> slot_exists(const std::filesystem::path& root) const override;
   awaited<save_taken> take_checkpoint(save_request request, std::stop_token stop) override;
   awaited<std::string> publish_checkpoint(checkpoint::prepared prepared, git::snapshot files,
                                           bool keep_branch) override;

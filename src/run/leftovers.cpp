@@ -109,7 +109,7 @@ result<bool> remove_entry(git::repository& repo, const fs::path& root) {
   const auto slots = open_file(root.parent_path(), O_RDONLY | O_DIRECTORY);
   if (!slots || ::flock(slots->get(), LOCK_EX | LOCK_NB) != 0) return false;
   std::error_code ec;
-  if (fs::exists(fs::symlink_status(root, ec))) return false;
+  if (fs::symlink_status(root, ec).type() != fs::file_type::not_found) return false;
   REMORA_CHECK(git::remove_worktree(repo, root));
   return true;
 }

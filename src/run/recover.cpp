@@ -58,11 +58,13 @@ result<void> take_whole(git::repository& repo, checkpoint::store& store, const r
     whole = store.newest_readable(run, task.id, known);  // an index that was lost hid some
   }
   // Only now: it reads git's entry of every worktree.
-  const auto in_place = [&] {
-    const bool there = is_slot_of(repo, fold.slot, checkpoint::task_branch(run, task.id));
-    return can_go_on_in_slot(fold, there, boot_id());
-  };
-  if (!whole && in_place() && repo.read_commit(fold.base)) {
+  bool in_place = false;
+  if (!whole) {
+    REMORA_TRY(const bool there,
+               is_slot_of(repo, fold.slot, checkpoint::task_branch(run, task.id)));
+    in_place = can_go_on_in_slot(fold, there, boot_id());
+  }
+  if (in_place && repo.read_commit(fold.base)) {
     r.remarks.push_back(
         fmt::format("checkpoint {} of task '{}' is damaged, and no older one is whole: it goes on "
                     "with what is in {}",

@@ -59,12 +59,16 @@ std::vector<fs::path> entries_of(const git::repository& repo, const std::string&
 
 }  // namespace
 
-bool is_slot_of(const git::repository& repo, const fs::path& root, const std::string& branch) {
+result<bool> is_slot_of(const git::repository& repo, const fs::path& root,
+                        const std::string& branch) {
   std::error_code ec;
   // In this order: git says whose a worktree is before it puts anything there. Until then the
   // directory is reserved, and what git says is of one that was there before.
-  return fs::exists(root, ec) && !fs::is_empty(root, ec) &&
-         !git::is_made_for_another(repo, root, branch);
+  const bool there = fs::exists(root, ec) && !fs::is_empty(root, ec);
+  if (ec) return os_error(ec.value(), "cannot look at the worktree " + root.string());
+  if (!there) return false;
+  REMORA_TRY(const bool others, git::is_made_for_another(repo, root, branch));
+  return !others;
 }
 
 result<std::string> mend_branch(git::repository& repo, const checkpoint::store& store,

@@ -12,9 +12,9 @@ result<std::string> free_branch(git::repository& repo, const checkpoint::store& 
                                 const slot_request& r);
 
 /// Whether `root` is there and, as far as git's books say, was made for `branch`: somebody may have
-/// removed it, and another task has got its number, or is about to.
-bool is_slot_of(const git::repository& repo, const std::filesystem::path& root,
-                const std::string& branch);
+/// removed it, and another task has got its number, or is about to. Errors: errno.
+result<bool> is_slot_of(const git::repository& repo, const std::filesystem::path& root,
+                        const std::string& branch);
 
 /// Before a slot is gone on in: where `r.branch` names no commit any more, or a damaged one, it
 /// gets the checkpoint's, without which its git could make no commit. Returns as `free_branch`.

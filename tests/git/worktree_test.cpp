@@ -333,6 +333,23 @@ BOOST_AUTO_TEST_CASE(F5_a_worktree_whose_entry_cannot_be_looked_for_is_not_forgo
   BOOST_TEST(!fs::exists(tree.git_dir));
 }
 
+BOOST_AUTO_TEST_CASE(F7_a_worktree_of_which_the_branch_cannot_be_read_is_not_taken_for_anothers) {
+  const worktree tree = add();
+  const std::string other = branch + "-other";
+  {
+    const test::failing_call failing("openat", "/worktrees/1", EACCES, 4);
+    BOOST_TEST(reclaim_worktree(repo(), branch, root.parent_path()).error().is_errno(EACCES));
+    BOOST_TEST(is_made_for_another(repo(), root, branch).error().is_errno(EACCES));
+    BOOST_TEST(is_made_for_another(repo(), root, other).error().is_errno(EACCES));
+    BOOST_TEST(remove_worktree(repo(), root, other).error().is_errno(EACCES));
+    BOOST_TEST(failing.left() == 0);
+  }
+  BOOST_TEST(reclaim_worktree(repo(), branch, root.parent_path()).value().has_value());
+  BOOST_TEST(!is_made_for_another(repo(), root, branch).value());
+  BOOST_TEST(remove_worktree(repo(), root, other).has_value());
+  BOOST_TEST(fs::exists(root / "f"));
+}
+
 BOOST_AUTO_TEST_CASE(G11_a_directory_that_remora_did_not_make_is_never_removed) {
   write_bytes(root / "mine", "x");
   BOOST_TEST(remove_worktree(repo(), root).error().is(errc::repository));

@@ -197,12 +197,12 @@ BOOST_AUTO_TEST_CASE(P13_a_slot_that_is_gone_and_reserved_again_is_not_its_forme
   std::filesystem::create_directories(slots);
   const auto slot = slots / "1";
   BOOST_REQUIRE(git::add_worktree(*repo, slot, task_branch, base, {}).has_value());
-  BOOST_TEST(run::is_slot_of(*repo, slot, task_branch));
-  BOOST_TEST(!run::is_slot_of(*repo, slot, task_branch + "-other"));
+  BOOST_TEST(run::is_slot_of(*repo, slot, task_branch).value());
+  BOOST_TEST(!run::is_slot_of(*repo, slot, task_branch + "-other").value());
   std::filesystem::remove_all(slot);
-  BOOST_TEST(!run::is_slot_of(*repo, slot, task_branch));
+  BOOST_TEST(!run::is_slot_of(*repo, slot, task_branch).value());
   std::filesystem::create_directories(slot);  // git's entry still says whose it was
-  BOOST_TEST(!run::is_slot_of(*repo, slot, task_branch));
+  BOOST_TEST(!run::is_slot_of(*repo, slot, task_branch).value());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

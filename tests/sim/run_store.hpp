@@ -18,7 +18,7 @@ class virtual_task_store final : public run::task_store {
   awaited<run::task_start> start_from(git::oid record) override;
   awaited<run::slot_lent> make_slot(run::slot_request request, std::stop_token stop) override;
   awaited<void> free_slot(std::filesystem::path root, std::size_t waiting) override;
-  bool slot_exists(const std::filesystem::path& root) const override;
+  result<bool> slot_exists(const std::filesystem::path& root) const override;
   awaited<run::save_taken> take_checkpoint(run::save_request request,
                                            std::stop_token stop) override;
   awaited<std::string> publish_checkpoint(checkpoint::prepared prepared, git::snapshot files,

@@ -190,7 +190,7 @@ auto virtual_task_store::free_slot(fs::path root, std::size_t waiting) -> awaite
   co_return result<void>();
 }
 
-bool virtual_task_store::slot_exists(const fs::path& root) const {
+result<bool> virtual_task_store::slot_exists(const fs::path& root) const {
   const auto found = w_.disk.slots.find(root.string());
   return found != w_.disk.slots.end() && found->second.task == task_;
 }

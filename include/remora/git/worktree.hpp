@@ -42,9 +42,9 @@ struct made_worktree {
 };
 std::vector<made_worktree> made_worktrees(const repository& repo);
 /// Whether git's books say that the worktree at `root` was made for another branch than `branch`,
-/// `refs/heads/…`. Touches no object and no ref; thread: any.
-bool is_made_for_another(const repository& repo, const std::filesystem::path& root,
-                         const std::string& branch);
+/// `refs/heads/…`. Touches no object and no ref; thread: any. Errors: errno (they cannot be read).
+result<bool> is_made_for_another(const repository& repo, const std::filesystem::path& root,
+                                 const std::string& branch);
 /// Whether it is one of them: another clone of the repository has others.
 bool is_made_worktree(const repository& repo, const std::filesystem::path& root);
 

@@ -49,7 +49,7 @@ class task_store {
   /// Removes it; or keeps it for one of the `waiting` tasks, where fewer than that are kept already
   /// and it is the slot that was lent last, as git made it. Its work is elsewhere.
   virtual awaited<void> free_slot(std::filesystem::path root, std::size_t waiting) = 0;
-  virtual bool slot_exists(const std::filesystem::path& root) const = 0;
+  virtual result<bool> slot_exists(const std::filesystem::path& root) const = 0;
 
   // Checkpoints of the slot that was lent last.
   virtual awaited<save_taken> take_checkpoint(save_request request, std::stop_token stop) = 0;
