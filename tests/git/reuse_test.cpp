@@ -153,10 +153,9 @@ BOOST_AUTO_TEST_CASE(no_attribute_or_group_that_an_agent_set_stays) {
   };
   mark("src/deep");
   mark("run.sh");
-  if (::geteuid() == 0) {
-    BOOST_REQUIRE(::chown((root / "src/deep/er").c_str(), -1, 12'345) == 0);
-    BOOST_REQUIRE(::chown((root / "src/kept.c").c_str(), -1, 12'345) == 0);
-  }
+  if (::geteuid() == 0)
+    for (const char* path : {"src/deep/er", "src/kept.c"})
+      BOOST_REQUIRE(::chown((root / path).c_str(), ::geteuid(), 12'345) == 0);
   settle();
   must(reuse(base));
   check_new(base);
