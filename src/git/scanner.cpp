@@ -220,7 +220,9 @@ result<bool> scanner::visit_once(place& here, found& at) {
   else if (::fstatat(here.fd(), at.c_name(), &st, AT_SYMLINK_NOFOLLOW) != 0)
     return cannot_open(at, os_error(errno, to_utf8(at.path)));
   if (S_ISDIR(st.st_mode)) return visit_directory(here, at);
-  if (is_linked(st) && !(at.before && at.before->linked)) out_.linked_anew = true;
+  if (is_linked(st) &&
+      !(at.was_there() && at.before->linked && at.before->stamp.inode == st.st_ino))
+    out_.linked_anew = true;
   if (!wanted(here, at, false)) return true;
   if (S_ISREG(st.st_mode)) {
     REMORA_TRY(const bool done, visit_file(here, at, st));

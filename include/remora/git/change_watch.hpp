@@ -13,8 +13,9 @@ namespace remora::git {
 /// everywhere.
 ///
 /// Not told of: what is written through a shared mapping (until that ends), through a hard link
-/// that was made since in an ignored directory or outside of the worktree, or on a file system that
-/// another machine writes to. So a snapshot of an agent that has ended never relies on it.
+/// that was made since where nothing is watched (an ignored directory, a submodule, outside of the
+/// worktree) or is gone again, or on a file system that another machine writes to. So a snapshot of
+/// an agent that has ended never relies on it.
 class change_watch {
  public:
   /// Errors: errno (the user has no instance left).
