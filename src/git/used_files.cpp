@@ -98,7 +98,8 @@ struct written_entry {
 struct common {
   int root;
   dev_t device;
-  gid_t group;  ///< of what is made here
+  gid_t group;                ///< of what is made here
+  attribute_names inherited;  ///< what is made here has those
   mode_t mask;
   std::stop_token stop;
   job_stack jobs;
@@ -170,7 +171,7 @@ class worker {
     if (e.mode == mode::commit) return submodule(here, e);
     struct stat st{};
     if (!here.of.is_new && ::fstatat(here.fd, e.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
-      if (stays(e, known, st)) return add(here, e, st);
+      if (stays(here.fd, e, known, st)) return add(here, e, st);
       REMORA_CHECK(remove_tree(here.fd, e.name));
     }
     REMORA_TRY(const std::string bytes, repo_.read_blob(e.id));
@@ -179,15 +180,18 @@ class worker {
     return add(here, e, st);
   }
 
-  /// A second name, another owner or other permissions are nothing that a checkout makes; nor are
-  /// another group and attributes, which are set after the last write and leave its time as it was.
-  bool stays(const tree_entry& e, const std::optional<record>& r, const struct stat& st) const {
+  /// A second name, another owner, other permissions and attributes are nothing that a checkout
+  /// makes.
+  bool stays(int dir, const tree_entry& e, const std::optional<record>& r,
+             const struct stat& st) const {
     if (!r || r->gone || r->kept || r->racy || r->converted || r->from_index) return false;
     if (r->id != e.id || r->mode != e.mode || r->stamp != stamp_of(st)) return false;
-    if (st.st_dev != all_.device || st.st_uid != ::geteuid() || st.st_nlink != 1) return false;
-    if (r->stamp.modified_ns != r->stamp.changed_ns) return false;
+    if (st.st_dev != all_.device || st.st_uid != ::geteuid() || st.st_gid != all_.group ||
+        st.st_nlink != 1)
+      return false;
     if (e.mode == mode::symlink) return S_ISLNK(st.st_mode);
-    return S_ISREG(st.st_mode) && (st.st_mode & permission_bits) == permissions(e.mode);
+    return S_ISREG(st.st_mode) && (st.st_mode & permission_bits) == permissions(e.mode) &&
+           !has_attributes(fmt::format("/proc/self/fd/{}/{}", dir, e.name), all_.inherited);
   }
 
   mode_t permissions(git::mode m) const {
@@ -209,7 +213,9 @@ class worker {
     const auto fd = open_directory(here.fd, name);
     struct stat st{};
     if (!fd || ::fstat(fd->get(), &st) != 0 || st.st_uid != ::geteuid()) return false;
-    if (st.st_gid != all_.group || has_attributes(fd->get())) return false;
+    if (st.st_gid != all_.group ||
+        has_attributes(fmt::format("/proc/self/fd/{}/.", fd->get()), all_.inherited))
+      return false;
     if (st.st_dev != all_.device) return fail(errc::unsupported, "on another file system");
     if ((st.st_mode & permission_bits) != as_made && ::fchmod(fd->get(), as_made) != 0)
       return os_error(errno, "cannot change its permissions");
@@ -304,7 +310,9 @@ result<void> replace_used_files(const repository& repo, int root, const oid& wan
                                 std::stop_token stop) {
   struct stat st{};
   if (::fstat(root, &st) != 0) return os_error(errno, "cannot stat the worktree");
-  common all{root, st.st_dev, st.st_gid, mask, std::move(stop), {}};
+  attribute_names inherited = attributes_of(fmt::format("/proc/self/fd/{}/.", root));
+  if (inherited.contains("system.posix_acl_default")) inherited.insert("system.posix_acl_access");
+  common all{root, st.st_dev, st.st_gid, std::move(inherited), mask, std::move(stop), {}};
   all.jobs.put({"", wanted, &known, false, st.st_mode, 0});
   REMORA_TRY(std::vector<written_entry> entries, work_together(repo, all));
   const auto path_of = [](const written_entry& e) -> const std::string& { return e.entry.path; };
@@ -315,13 +323,18 @@ result<void> replace_used_files(const repository& repo, int root, const oid& wan
   return {};
 }
 
-bool has_attributes(int fd) {
+attribute_names attributes_of(const std::string& path) {
   std::array<char, 4096> names;
-  const ssize_t size = ::flistxattr(fd, names.data(), names.size());
-  if (size < 0) return errno != ENOTSUP;
+  attribute_names found;
+  const ssize_t size = ::llistxattr(path.c_str(), names.data(), names.size());
+  if (size < 0 && errno != ENOTSUP) found.insert("");  // more than that, or unreadable
   for (const char* name = names.data(); name < names.data() + size; name += std::strlen(name) + 1)
-    if (!std::string_view(name).starts_with("security.")) return true;
-  return false;
+    if (!std::string_view(name).starts_with("security.")) found.insert(name);
+  return found;
+}
+
+bool has_attributes(const std::string& path, const attribute_names& but) {
+  return !std::ranges::includes(but, attributes_of(path));
 }
 
 bool may_convert(std::string_view attributes) {

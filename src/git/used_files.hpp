@@ -2,7 +2,9 @@
 #pragma once
 
 #include <remora/git/repository.hpp>
+#include <set>
 #include <stop_token>
+#include <string>
 
 #include "git/index_file.hpp"
 
@@ -22,8 +24,14 @@ result<void> replace_used_files(const repository& repo, int root, const oid& wan
 /// object's. Sees more than there is (a pattern that looks like an attribute), never less.
 bool may_convert(std::string_view attributes);
 
-/// Whether a directory has extended attributes or an access control list (xattr(7)); those in the
-/// name of the system's security are not anybody's who works in it.
-bool has_attributes(int fd);
+/// Names of extended attributes, lists of access among them (xattr(7)); not those of the system's
+/// security, which labels every file.
+using attribute_names = std::set<std::string, std::less<>>;
+
+/// Those at `path`, which is not followed; an empty name among them: there are others.
+attribute_names attributes_of(const std::string& path);
+
+/// Whether `path` has others than `but`.
+bool has_attributes(const std::string& path, const attribute_names& but);
 
 }  // namespace remora::git
