@@ -87,7 +87,7 @@ class orchestrator {
 };
 
 void wait_for_the_shims(const std::string& run) {
-  while (!process::find_shims(run + ".").empty()) ::poll(nullptr, 0, 20);
+  while (!process::find_shims(run + ".").value().empty()) ::poll(nullptr, 0, 20);
 }
 
 std::string plan_of(const fs::path& dir, std::size_t tasks, std::size_t live) {

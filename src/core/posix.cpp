@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
+#include <stdexcept>
 
 namespace remora {
 
@@ -103,7 +104,8 @@ const std::string& host_name() {
 const std::string& boot_id() {
   static const std::string id = [] {
     auto text = read_file("/proc/sys/kernel/random/boot_id", 128);
-    return text ? std::string(trim(*text)) : std::string();
+    if (!text) throw std::runtime_error(text.error().what);
+    return std::string(trim(*text));
   }();
   return id;
 }

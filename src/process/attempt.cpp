@@ -25,6 +25,7 @@ namespace {
 
 constexpr auto drain_bound = 2s;
 constexpr auto insist_after = 5s;  // the shim's own KILL has had its time
+constexpr auto look_pause = 100ms;
 
 template <class Number = int>
 Number number_at(const std::vector<std::string_view>& words, std::size_t i) {
@@ -61,6 +62,7 @@ attempt::attempt(asio::any_io_executor executor, const spawn_spec& spec, launche
       events_(executor),
       answered_(executor),
       drained_(executor, [this] { finish(); }),
+      look_again_(executor, [this] { look_again(); }),
       insist_(executor, [this] {
         if (shim_.open()) ::syscall(SYS_pidfd_send_signal, shim_.get(), SIGKILL, nullptr, 0);
       }) {
@@ -210,7 +212,10 @@ void attempt::on_orphan_reaped(int pid, exit_status status) {
 
 void attempt::settle() {
   if (settled_ || !shim_ended_) return;
-  if (!said_empty_ && !orphans_->empty() && !abandoned_) return;
+  if (!said_empty_ && !abandoned_) {
+    if (orphans_->blind()) return look_again_.set(std::chrono::steady_clock::now() + look_pause);
+    if (!orphans_->empty()) return;
+  }
   settled_ = true;
   if (!said_empty_ && !leaf_.empty()) ::rmdir(leaf_.c_str());
   stdin_.close();
@@ -222,6 +227,11 @@ void attempt::settle() {
   out_.pump();
   err_.pump();
   drained_.set(std::chrono::steady_clock::now() + drain_bound);
+}
+
+void attempt::look_again() {
+  orphans_->end_all();
+  settle();
 }
 
 /// Told only now: the agent may have been started without word of it, and who is told starts the
@@ -245,6 +255,7 @@ void attempt::finish() {
   finished_ = true;
   drained_.set(std::nullopt);
   insist_.set(std::nullopt);
+  look_again_.set(std::nullopt);
   out_.close();
   err_.close();
   report(emptied{said_empty_ || we_are_subreaper(), out_.unsaved_bytes() + err_.unsaved_bytes()});

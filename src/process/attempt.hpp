@@ -54,7 +54,8 @@ class attempt {
   void abandon();
 
   void on_orphan_reaped(int pid, exit_status status);
-  /// Goes on with the end of this attempt where orphans held it up.
+  /// Goes on with the end of this attempt where orphans held it up. Where they could not be looked
+  /// for, it waits until they can be.
   void settle();
 
  private:
@@ -66,6 +67,7 @@ class attempt {
   void flush_commands();
   void watch_shim();
   void on_shim_end(exit_status status);
+  void look_again();
   void fail_start();
   void report(child_event event);
   void report_exit(exit_status status);
@@ -92,7 +94,8 @@ class attempt {
   stdin_queue stdin_;
   io::inbox<child_event> events_;
   io::condition answered_;
-  io::deadline drained_;  // a process outside of the tree may hold the pipes for ever
+  io::deadline drained_;     // a process outside of the tree may hold the pipes for ever
+  io::deadline look_again_;  // where orphans could not be looked for
   io::deadline insist_;  // a shim that was asked to end and is stopped, or waits for the unkillable
 
   std::chrono::milliseconds cpu_{0};

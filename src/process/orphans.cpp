@@ -62,9 +62,12 @@ void orphanage::end_all() {
 /// another ends the chain: the newest is last in the list, and what is dead is reaped at once, or
 /// the list grows with the chain and the newest is met too late for ever.
 bool orphanage::kill_new(bool reaps) {
+  const auto children = children_of(::getpid());
+  blind_ = !children;
+  if (blind_) return false;
   bool any = false;
   const int ours = ::getsid(0);
-  for (const int pid : children_of(::getpid()) | std::views::reverse) {
+  for (const int pid : *children | std::views::reverse) {
     // Of another session: a child that nobody but us reaps, so nobody else has its pid.
     if (const pid_t session = ::getsid(pid); session < 0 || session == ours) continue;
     if (is_shim(pid) || dying_.contains(pid)) continue;
@@ -85,7 +88,10 @@ bool orphanage::reap(int pid) {
 
 void orphanage::watch(int pid) {
   unique_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd) return;  // out of descriptors: the next pass looks again
+  if (!pidfd) {  // out of descriptors: the next pass looks again
+    blind_ = true;
+    return;
+  }
   watched_fd& watched = dying_[pid] = watched_fd(executor_, std::move(pidfd));
   watched.when_readable([this, pid] { on_death(pid); });
 }

@@ -28,10 +28,13 @@ class orphanage {
   };
   orphanage(boost::asio::any_io_executor executor, callbacks call);
 
-  /// Kills the orphans that are there, and those that appear as they die, until none is left.
+  /// Kills the orphans that are there, and those that appear as they die, until none is left. Where
+  /// it is blind afterwards, call it again.
   void end_all();
   /// Those that were killed and are not yet dead.
   bool empty() const noexcept { return dying_.empty(); }
+  /// The last look failed, as without descriptors: there may be orphans that are not seen to die.
+  bool blind() const noexcept { return blind_; }
 
  private:
   /// Kills those that are not being killed yet. True: look again. `reaps`: the dead at once.
@@ -43,6 +46,7 @@ class orphanage {
   boost::asio::any_io_executor executor_;
   callbacks call_;
   std::map<int, watched_fd> dying_;  // by pid: a pidfd
+  bool blind_ = false;
 };
 
 /// `si_code` and `si_status`, as waitid gives them.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
@@ -44,13 +45,17 @@ std::filesystem::path find_own_cgroup() {
 
 }  // namespace
 
-std::optional<proc_stat> read_stat(int pid) {
-  const auto text = read_file(fmt::format("/proc/{}/stat", pid));
-  if (!text) return std::nullopt;
-  const auto name_end = text->rfind(") ");  // the name may hold anything
-  if (name_end == std::string::npos) return std::nullopt;
-  const auto field = split(std::string_view(*text).substr(name_end + 2), ' ');  // proc(5), from 3
-  if (field.size() < 20) return std::nullopt;
+bool is_gone(const error& e) {
+  return e.is_errno(ENOENT) || e.is_errno(ESRCH);  // before and after the opening
+}
+
+result<proc_stat> read_stat(int pid) {
+  const std::string path = fmt::format("/proc/{}/stat", pid);
+  REMORA_TRY(const std::string text, read_file(path));
+  const auto name_end = text.rfind(") ");  // the name may hold anything
+  if (name_end == std::string::npos) return fail(errc::environment, path + " names no process");
+  const auto field = split(std::string_view(text).substr(name_end + 2), ' ');  // proc(5), from 3
+  if (field.size() < 20) return fail(errc::environment, path + " is cut off");
   proc_stat stat;
   stat.state = field[0].front();
   stat.parent = to_number<int>(field[1]);
@@ -60,16 +65,21 @@ std::optional<proc_stat> read_stat(int pid) {
   return stat;
 }
 
-std::vector<int> children_of(int pid) {
+result<std::vector<int>> children_of(int pid) {
   std::vector<int> children;
+  const std::string path = fmt::format("/proc/{}/task", pid);
   std::error_code failed;
-  std::filesystem::directory_iterator threads(fmt::format("/proc/{}/task", pid), failed);
+  std::filesystem::directory_iterator threads(path, failed);
   for (; !failed && threads != std::filesystem::directory_iterator(); threads.increment(failed)) {
     const auto text = read_file(threads->path() / "children");
-    if (!text) continue;
+    if (!text && is_gone(text.error())) continue;
+    if (!text) return text.error();
     for (const std::string_view number : split(trim(*text), ' '))
       if (const int child = to_number<int>(number); child > 0) children.push_back(child);
   }
+  if (!failed) return children;
+  error e = os_error(failed.value(), "cannot list " + path);
+  if (!is_gone(e)) return e;
   return children;
 }
 
@@ -78,8 +88,8 @@ std::chrono::milliseconds tree_cpu_time(int pid) {
   std::vector<int> tree{pid};
   for (std::size_t i = 0; i < tree.size(); ++i) {
     if (const auto stat = read_stat(tree[i])) ticks += stat->cpu_ticks;
-    const std::vector<int> children = children_of(tree[i]);
-    tree.insert(tree.end(), children.begin(), children.end());
+    if (const auto children = children_of(tree[i]))
+      tree.insert(tree.end(), children->begin(), children->end());
   }
   static const auto per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
   return std::chrono::milliseconds(ticks * 1000 / per_second);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <remora/core/result.hpp>
 #include <vector>
 
 namespace remora::process {
@@ -17,11 +18,14 @@ struct proc_stat {
   std::uint64_t start_ticks = 0;
 };
 
-/// Nothing when there is no such process.
-std::optional<proc_stat> read_stat(int pid);
-/// Of all its threads, those of a moment.
-std::vector<int> children_of(int pid);
-/// CPU time of `pid` and all below it, with what those that ended had used.
+/// The error of a look at a process that has ended.
+bool is_gone(const error& e);
+/// Errors: errno; errc::environment (it is not as in proc(5)).
+result<proc_stat> read_stat(int pid);
+/// Of all its threads, those of a moment; none where it is gone. Errors: errno.
+result<std::vector<int>> children_of(int pid);
+/// CPU time of `pid` and all below it, with what those that ended had used; what cannot be read is
+/// not counted.
 std::chrono::milliseconds tree_cpu_time(int pid);
 
 /// Our own cgroup v2 directory; empty where there is none.

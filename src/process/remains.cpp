@@ -45,7 +45,7 @@ result<attempt_remains> inspect_attempt(const std::filesystem::path& attempt_dir
   if (!text && text.error().is_errno(ENOENT)) return remains;
   if (!text) return text.error();
   remains.exit = parse_exit(*text);
-  if (!remains.exit)
+  if (!remains.exit && !remains.alive)
     return fail(errc::corrupt, fmt::format("{} holds no exit status; remove it to go on without",
                                            to_utf8((attempt_dir / "exit").string())));
   return remains;

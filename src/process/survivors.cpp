@@ -18,15 +18,24 @@
 namespace remora::process {
 namespace {
 
+/// Gone, or of another user.
+bool is_not_ours(const error& e) {
+  return is_gone(e) || e.is_errno(EACCES) || e.is_errno(EPERM);
+}
+
 /// Holds the process's number: as long as it is open and the process was the right one after the
-/// opening, the number is nobody else's. Empty: gone.
-unique_fd hold(const identity& who) {
-  if (who.pid <= 0 || who.boot.empty() || who.boot != boot_id()) return {};
+/// opening, the number is nobody else's. Empty: gone. Errors: errno.
+result<unique_fd> hold(const identity& who) {
+  if (who.pid <= 0 || who.boot.empty() || who.boot != boot_id()) return unique_fd();
   unique_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, who.pid, 0)));
-  if (!pidfd) return {};
+  // By now the number may be a thread's: EINVAL, of newer kernels ENOENT.
+  if (!pidfd && (errno == ESRCH || errno == EINVAL || errno == ENOENT)) return unique_fd();
+  if (!pidfd) return os_error(errno, fmt::format("cannot look at process {}", who.pid));
   const auto now = read_stat(who.pid);
-  const bool same = now && now->start_ticks == who.start_ticks;
-  if (!same || now->state == 'Z' || now->state == 'X') return {};
+  if (!now && is_not_ours(now.error())) return unique_fd();
+  if (!now) return now.error();
+  if (now->start_ticks != who.start_ticks || now->state == 'Z' || now->state == 'X')
+    return unique_fd();
   return pidfd;
 }
 
@@ -50,32 +59,42 @@ std::optional<identity> parse_identity(std::string_view lock) {
   return who;
 }
 
-/// What the kernel holds of a process in `/proc/PID/<file>`, each string ended by a zero byte; none
-/// where it is gone or not ours to read.
-std::vector<std::string> strings_of(int pid, const char* file) {
-  std::vector<std::string> words;
-  const auto text = read_file(fmt::format("/proc/{}/{}", pid, file), 64 << 20);
-  if (!text) return words;
-  for (const std::string_view word : split(*text, '\0')) words.emplace_back(word);
-  return words;
+struct seen_process {
+  identity who;
+  int parent = 0;
+  std::vector<std::string> strings;  ///< of the file that was asked for
+};
+
+/// With what the kernel holds of it in `/proc/PID/<file>`, each string ended by a zero byte; all is
+/// of the same process. Errors: as of `read_stat`.
+result<seen_process> look_at(int pid, const char* file) {
+  REMORA_TRY(const proc_stat before, read_stat(pid));
+  REMORA_TRY(const std::string text, read_file(fmt::format("/proc/{}/{}", pid, file), 64 << 20));
+  REMORA_TRY(const proc_stat after, read_stat(pid));
+  if (after.start_ticks != before.start_ticks)
+    return os_error(ESRCH, fmt::format("cannot look at process {}", pid));
+  seen_process seen{{pid, after.start_ticks, boot_id()}, after.parent, {}};
+  for (const std::string_view word : split(text, '\0')) seen.strings.emplace_back(word);
+  return seen;
 }
 
-/// Calls `visit(identity, parent, strings of `file`)` for every process; all three are of the same
-/// one.
+/// Calls `visit(seen_process)` for every process that is ours to look at. Errors: errno; some were
+/// not visited then.
 template <class Visit>
-void for_each_process(const char* file, Visit visit) {
+result<void> for_each_process(const char* file, Visit visit) {
   std::error_code failed;
   std::filesystem::directory_iterator all("/proc", failed);
   for (; !failed && all != std::filesystem::directory_iterator(); all.increment(failed)) {
     const std::string name = all->path().filename().string();
     int pid = 0;
     if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) continue;
-    const auto before = read_stat(pid);
-    const std::vector<std::string> strings = strings_of(pid, file);
-    const auto after = read_stat(pid);
-    if (before && after && after->start_ticks == before->start_ticks)
-      visit(identity{pid, after->start_ticks, boot_id()}, after->parent, strings);
+    const auto seen = look_at(pid, file);
+    if (!seen && is_not_ours(seen.error())) continue;
+    if (!seen) return seen.error();
+    visit(*seen);
   }
+  if (failed) return os_error(failed.value(), "cannot list /proc");
+  return {};
 }
 
 bool is_shim_program(const std::string& path) {
@@ -90,15 +109,16 @@ identity own_identity() {
 }
 
 life life_of(const identity& who) {
-  const unique_fd held = hold(who);
-  if (!held) return life::gone;
+  const auto held = hold(who);
+  if (!held) return life::unknown;
+  if (!*held) return life::gone;
   const auto now = read_stat(who.pid);
-  if (!now) return life::gone;
+  if (!now) return is_not_ours(now.error()) ? life::gone : life::unknown;
   return now->state == 'T' ? life::stopped : life::running;
 }
 
 result<bool> signal_survivor(const identity& who, int signal) {
-  const unique_fd held = hold(who);
+  REMORA_TRY(const unique_fd held, hold(who));
   if (!held) return false;
   if (::syscall(SYS_pidfd_send_signal, held.get(), signal, nullptr, 0) == 0) return true;
   if (errno == ESRCH) return false;
@@ -106,9 +126,10 @@ result<bool> signal_survivor(const identity& who, int signal) {
 }
 
 bool await_end(const identity& who, std::chrono::milliseconds at_most) {
-  const unique_fd held = hold(who);
-  if (!held) return true;
-  pollfd end{held.get(), POLLIN, 0};
+  const auto held = hold(who);
+  if (!held) return false;
+  if (!*held) return true;
+  pollfd end{held->get(), POLLIN, 0};
   const auto until = std::chrono::steady_clock::now() + at_most;
   for (;;) {
     const auto left =
@@ -146,26 +167,28 @@ result<bool> end_strays(const std::filesystem::path& attempt_dir,
   if (!lock || lock->empty() || has_ended(*lock)) return false;
   bool any = false;
   result<void> ended;
-  for_each_process("environ", [&](const identity& who, int, const std::vector<std::string>& has) {
+  const auto end = [&](const seen_process& seen) {
     const bool is_one = std::ranges::all_of(settings, [&](const std::string& wanted) {
-      return std::ranges::find(has, wanted) != has.end();
+      return std::ranges::find(seen.strings, wanted) != seen.strings.end();
     });
     if (!is_one) return;
-    const auto told = signal_survivor(who, SIGKILL);
+    const auto told = signal_survivor(seen.who, SIGKILL);
     if (!told) ended = told.error();
     any = any || (told && *told);
-  });
+  };
+  REMORA_CHECK(for_each_process("environ", end));
   REMORA_CHECK(ended);
   return any;
 }
 
-std::vector<running_shim> find_shims(std::string_view prefix) {
+result<std::vector<running_shim>> find_shims(std::string_view prefix) {
   std::vector<running_shim> found;
-  for_each_process(
-      "cmdline", [&](const identity& who, int parent, const std::vector<std::string>& words) {
-        if (words.size() > 1 && is_shim_program(words[0]) && words[1].starts_with(prefix))
-          found.push_back({who, words[1], parent});
-      });
+  const auto add = [&](const seen_process& seen) {
+    const std::vector<std::string>& words = seen.strings;
+    if (words.size() > 1 && is_shim_program(words[0]) && words[1].starts_with(prefix))
+      found.push_back({seen.who, words[1], seen.parent});
+  };
+  REMORA_CHECK(for_each_process("cmdline", add));
   return found;
 }
 

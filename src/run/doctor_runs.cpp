@@ -17,20 +17,24 @@ namespace {
 /// A shim that was told needs its 2 s of grace and the time to end what is left.
 constexpr std::chrono::seconds longest_end{10};
 
-std::vector<fs::path> living_attempts(const run_layout& layout) {
+result<std::vector<fs::path>> living_attempts(const run_layout& layout) {
   std::vector<fs::path> living;
   std::error_code ec;
-  for (const auto& dir : fs::directory_iterator(layout.root / "attempts", ec)) {
-    const auto remains = process::inspect_attempt(dir.path());
-    if (remains && remains->alive) living.push_back(dir.path());
+  fs::directory_iterator at(layout.root / "attempts", ec);
+  for (; !ec && at != fs::directory_iterator(); at.increment(ec)) {
+    const auto remains = process::inspect_attempt(at->path());
+    if (!remains && !remains.error().is(errc::corrupt)) return remains.error();
+    if (remains && remains->alive) living.push_back(at->path());
   }
+  if (ec && ec != std::errc::no_such_file_or_directory)
+    return os_error(ec.value(), "cannot list the attempts in " + to_utf8(layout.root.string()));
   std::ranges::sort(living);
   return living;
 }
 
 /// Tells all first: their graces pass at the same time.
 result<std::size_t> end_agents(const run_layout& layout) {
-  const std::vector<fs::path> living = living_attempts(layout);
+  REMORA_TRY(const std::vector<fs::path> living, living_attempts(layout));
   for (const fs::path& dir : living) REMORA_CHECK(process::give_up_attempt(dir));
   for (const fs::path& dir : living) {
     REMORA_TRY(const auto shim, process::shim_in(dir));
@@ -133,13 +137,13 @@ void examine_programs(const run_id& run, const run_fold& fold, findings& found) 
 }
 
 void examine_agents(const run_id& run, const run_layout& layout, findings& found) {
-  const std::size_t living = living_attempts(layout).size();
-  if (living == 0) return;
+  const auto living = living_attempts(layout);
+  if (!living || living->empty()) return;
   finding f{.kind = "agents-alive",
             .subject = run.str(),
             .text = fmt::format("{} of its agents live though nobody works on it: they are ending, "
                                 "or were left by an owner that was replaced",
-                                living),
+                                living->size()),
             .remedy = "they are ended; what they did is saved by the next 'remora resume'"};
   f.fix = [run](git::repository& repo) { return end_orphans(repo, run); };
   found.push_back(std::move(f));

@@ -59,7 +59,8 @@ result<std::string> keep_files(git::repository& repo, const std::string& branch,
 result<std::string> save_and_remove(git::repository& repo, const fs::path& root,
                                     const std::string& branch, const run_id& run) {
   if (trace_of(repo, run) != run_trace::unknown) return std::string();
-  if (!process::find_shims(run.str() + ".").empty())
+  REMORA_TRY(const auto agents, process::find_shims(run.str() + "."));
+  if (!agents.empty())
     return fail(errc::held, fmt::format("agents of run {} work in it", run.str()));
   auto tree = git::open_worktree(repo, root);
   if (!tree) return tree.error();

@@ -226,11 +226,13 @@ result<process::attempt_remains> git_task_store::inspect_attempt(const std::stri
   // The orchestrator that started it may be stopped, and does not die; then its shim has to be
   // told.
   (void)process::give_up_attempt(dir);
-  auto remains = process::inspect_attempt(dir);
-  if (!remains || remains->alive) return remains;
+  const auto remains = process::inspect_attempt(dir);
+  const bool may_live = remains ? remains->alive : !remains.error().is(errc::corrupt);
+  if (may_live) return remains;
   // Where the shim was killed too, nobody else ends what the agent had started.
-  REMORA_TRY(remains->alive, process::end_strays(dir, {"REMORA_RUN=" + run_.id.str(),
-                                                       "REMORA_TASK=" + task_.id.str()}));
+  REMORA_TRY(const bool strays, process::end_strays(dir, {"REMORA_RUN=" + run_.id.str(),
+                                                          "REMORA_TASK=" + task_.id.str()}));
+  if (strays) return process::attempt_remains{true, std::nullopt};
   return remains;
 }
 

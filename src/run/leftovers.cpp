@@ -39,6 +39,12 @@ result<bool> unlink_lock(const fs::path& lock) {
   return os_error(errno, "cannot remove the stale " + lock.string());
 }
 
+/// Also where they cannot be looked for.
+bool may_have_agents(const run_id& run) {
+  const auto shims = process::find_shims(run.str() + ".");
+  return !shims || !shims->empty();
+}
+
 /// Of a run that nobody works on; `lock` is relative.
 result<bool> remove_ref_lock(const git::repository& repo, const run_id& run, const fs::path& lock) {
   const fs::path path = repo.common_dir() / lock;
@@ -48,8 +54,7 @@ result<bool> remove_ref_lock(const git::repository& repo, const run_id& run, con
   // git) holds the ref's for milliseconds.
   if (!fs::exists(layout.root, ec)) return git::remove_left_lock(path);
   const auto ours = run_lock::take(layout);
-  if (!ours || ours->is_younger(path) || !process::find_shims(run.str() + ".").empty())
-    return false;
+  if (!ours || ours->is_younger(path) || may_have_agents(run)) return false;
   return unlink_lock(path);
 }
 
@@ -255,7 +260,7 @@ result<std::vector<std::string>> remove_ref_locks(const fs::path& common_dir, co
     if (run_named_in(lock) != run || ours.is_younger(common_dir / lock)) continue;
     // The task's own branch is the agent's as well, which may be ending still.
     if (lock.string().find("refs/heads/remora/") != std::string::npos) {
-      if (!agents) agents = !process::find_shims(run.str() + ".").empty();
+      if (!agents) agents = may_have_agents(run);
       if (*agents) continue;
     }
     REMORA_TRY(const bool gone, unlink_lock(common_dir / lock));
@@ -275,9 +280,10 @@ result<held_run> held_run::take(const git::repository& repo, const run_id& run) 
 held_run::~held_run() {
   if (!lock_) return;
   std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(layout_.root, ec))
-    if (entry.path() != layout_.lock()) return;
-  fs::remove_all(layout_.root, ec);
+  fs::directory_iterator at(layout_.root, ec);
+  for (; !ec && at != fs::directory_iterator(); at.increment(ec))
+    if (at->path() != layout_.lock()) return;
+  if (!ec) fs::remove_all(layout_.root, ec);
 }
 
 }  // namespace remora::run

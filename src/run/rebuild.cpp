@@ -54,7 +54,8 @@ struct source {
 };
 
 result<void> check_alone(const run_id& run) {
-  for (const process::running_shim& shim : process::find_shims(run.str() + ".")) {
+  REMORA_TRY(const auto shims, process::find_shims(run.str() + "."));
+  for (const process::running_shim& shim : shims) {
     if (process::await_end(shim.who, longest_shim_wait)) continue;
     return fail(errc::held,
                 fmt::format("{} of run {} still works, below process {}, which goes on without its "

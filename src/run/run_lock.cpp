@@ -83,6 +83,7 @@ holder_life life_of(const std::optional<lock_holder>& holder) {
     case process::life::running:
       return holder_life::running;
     case process::life::gone:
+    case process::life::unknown:
       break;
   }
   return holder_life::unknown;

@@ -96,7 +96,7 @@ asio::awaitable<result<void>> task_runner::settle_orphan() {
     co_return fail(errc::stopped, "stopped before what the last attempt left had ended");
   if (!alone) {
     // Nobody may share a worktree with them.
-    warn(fmt::format("processes of attempt {} are still alive; the task goes on in a new worktree",
+    warn(fmt::format("processes of attempt {} may still live; the task goes on in a new worktree",
                      start_.made));
     for (std::string* slot : {&start_.slot, &start_.discard})
       if (!slot->empty()) start_.abandoned = std::exchange(*slot, {});
@@ -105,8 +105,8 @@ asio::awaitable<result<void>> task_runner::settle_orphan() {
   co_return co_await fold_orphan();
 }
 
-/// False: some of them were still alive after the time that a shim can need. A task that was never
-/// interrupted has none.
+/// False: some of them were still alive, or could not be looked at, after the time that a shim can
+/// need. A task that was never interrupted has none.
 asio::awaitable<bool> task_runner::await_predecessors() {
   const std::string task = task_.id.str();
   const std::string names[] = {fmt::format("{}.{}", task, start_.made),
@@ -116,7 +116,7 @@ asio::awaitable<bool> task_runner::await_predecessors() {
     if (attempt_.value() > start_.made) break;  // of this life: the machine has seen it end
     for (;;) {
       const auto remains = store_->inspect_attempt(name);
-      if (!remains || !remains->alive) break;
+      if (remains ? !remains->alive : remains.error().is(errc::corrupt)) break;
       if (stop_work_.stop_requested() || run_.time.now() > until) co_return false;
       run_.settled(task_.id);
       co_await io::pause(run_.timers, orphan_poll);

@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <boost/asio/steady_timer.hpp>
+
 #include "process/proc.hpp"
 #include "world.hpp"
 
@@ -22,10 +24,33 @@ asio::awaitable<void> kill_the_shim(world& w) {
   BOOST_TEST(s.empty->proven);
   BOOST_TEST(is_dead(agent));
   BOOST_TEST(is_dead(daemon));
-  BOOST_TEST(process::children_of(::getpid()).empty());  // no zombies of it either
+  BOOST_TEST(process::children_of(::getpid()).value().empty());  // no zombies of it either
 }
 BOOST_AUTO_TEST_CASE(the_tree_of_a_shim_that_died_is_ended_by_us) {
   each_way(kill_the_shim);
+}
+
+/// Nobody can be listed when it dies, nor for a while afterwards.
+asio::awaitable<void> kill_the_shim_unseen(world& w) {
+  const auto child = co_await w.start("daemon", "stay", "hold");
+  story s;
+  co_await follow(*child, s, has_line);
+  const unique_fd daemon = watch(pid_in(s));
+  const int shim = process::read_stat(child->who().pid)->parent;
+  asio::steady_timer later(w.loop, std::chrono::milliseconds(300));
+  auto none = std::make_unique<descriptors_below>(rlim_t{0});
+  later.async_wait([&](const auto& failed) {
+    if (!failed) none.reset();
+  });
+  ::kill(shim, SIGKILL);
+  co_await follow(*child, s, is_empty);
+  BOOST_TEST(!none);
+  BOOST_TEST(s.empty->proven);
+  BOOST_TEST(is_dead(daemon));
+  BOOST_TEST(process::children_of(::getpid()).value().empty());
+}
+BOOST_AUTO_TEST_CASE(a_tree_that_could_not_be_looked_for_is_not_taken_for_gone) {
+  each_way(kill_the_shim_unseen);
 }
 
 asio::awaitable<void> kill_one_shim_of_two(world& w) {
@@ -35,12 +60,13 @@ asio::awaitable<void> kill_one_shim_of_two(world& w) {
   co_await follow(*child, s, [](const story& now) { return now.out.size() > 10; });
   // The first process of the chain is gone: its shim is the child that is not the other's.
   const int other_shim = process::read_stat(other->who().pid)->parent;
-  for (const int pid : process::children_of(::getpid()))
+  const std::vector<int> ours = process::children_of(::getpid()).value();
+  for (const int pid : ours)
     if (pid != other_shim) ::kill(pid, SIGKILL);
   co_await follow(*child, s, is_empty);
   BOOST_TEST(s.empty->proven);
   BOOST_TEST(!is_dead(watch(other->who().pid)));
-  BOOST_TEST((process::children_of(::getpid()) == std::vector{other_shim}));
+  BOOST_TEST((process::children_of(::getpid()).value() == std::vector{other_shim}));
   story t;
   co_await kill_and_follow(*other, t);
 }
@@ -53,7 +79,7 @@ asio::awaitable<void> start_by(process::host& host, process::spawn_spec spec, re
   const auto child = co_await host.start(std::move(spec));
   told = child ? result<void>() : result<void>(child.error());
   // Before anything else may happen: whoever starts the next one does it now.
-  BOOST_TEST(process::children_of(::getpid()).empty());
+  BOOST_TEST(process::children_of(::getpid()).value().empty());
 }
 
 result<void> start_by_script(const std::string& script) {

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 
+#include <cerrno>
 #include <fstream>
 #include <remora/process/survivors.hpp>
 #include <thread>
@@ -75,6 +76,29 @@ BOOST_AUTO_TEST_CASE(P8_X6_another_start_time_or_boot_is_another_process_and_is_
   BOOST_TEST((process::life_of(right) == process::life::running));
 }
 
+BOOST_AUTO_TEST_CASE(P13_who_cannot_be_looked_at_is_not_taken_for_nobody) {
+  world w;
+  const auto dir = w.root / "9";
+  std::filesystem::create_directories(dir);
+  std::ofstream(dir / "lock") << "1 2 boot\n";
+  sleeper one;
+  const process::identity who = one.who();
+  const rlim_t next = next_descriptor();
+  for (const rlim_t left : {rlim_t{0}, rlim_t{1}}) {  // one: for a directory, and no file in it
+    BOOST_TEST_CONTEXT(left << " descriptors left") {
+      const descriptors_below few(next + left);
+      BOOST_TEST(process::find_shims("").error().is_errno(EMFILE));
+      BOOST_TEST(process::end_strays(dir, {"A=1"}).error().is_errno(EMFILE));
+      BOOST_TEST(process::signal_survivor(who, SIGKILL).error().is_errno(EMFILE));
+      BOOST_TEST(!process::await_end(who, std::chrono::milliseconds(0)));
+      BOOST_TEST((process::life_of(who) == process::life::unknown));
+      BOOST_TEST(process::children_of(::getpid()).error().is_errno(EMFILE));
+    }
+  }
+  BOOST_TEST((process::life_of(who) == process::life::running));
+  BOOST_TEST(!process::end_strays(dir, {"A=1"}).value());
+}
+
 asio::awaitable<void> gives_up(world& w) {
   auto spec = w.spec({"daemon", "stay", "hold"});
   const auto child = co_await w.host->start(spec);
@@ -85,11 +109,11 @@ asio::awaitable<void> gives_up(world& w) {
   BOOST_REQUIRE(shim.has_value());
   BOOST_REQUIRE(shim->has_value());
   BOOST_TEST((*shim)->pid == process::read_stat((*child)->who().pid)->parent);
-  const auto named = process::find_shims(spec.name);
+  const auto named = process::find_shims(spec.name).value();
   BOOST_REQUIRE(named.size() == 1u);
   BOOST_TEST(named.front().who.pid == (*shim)->pid);
   BOOST_TEST(named.front().name == spec.name);
-  BOOST_TEST(process::find_shims(spec.name + ".other").empty());
+  BOOST_TEST(process::find_shims(spec.name + ".other").value().empty());
 
   const auto living = process::give_up_attempt(spec.attempt_dir);
   BOOST_TEST(living.value());

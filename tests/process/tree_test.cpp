@@ -57,7 +57,7 @@ asio::awaitable<void> adopted_zombies(world& w) {
   co_await follow(*child, s, has_line);
   const int shim = process::read_stat(child->who().pid)->parent;
   // Each answer is a turn of the shim's loop; in each it reaps. Ends by the test's deadline if not.
-  while (process::children_of(shim) != std::vector{child->who().pid}) {
+  while (process::children_of(shim).value() != std::vector{child->who().pid}) {
     const int answers = s.thawed;
     child->thaw();
     co_await follow(*child, s, [=](const story& now) { return now.thawed > answers; });

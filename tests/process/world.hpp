@@ -1,8 +1,10 @@
 // A loop, a host and a directory for attempts; and what the tests ask of a child.
 #pragma once
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -139,6 +141,30 @@ inline unique_fd watch(int pid) {
 inline bool is_dead(const unique_fd& pidfd, int ms = 0) {
   pollfd p{pidfd.get(), POLLIN, 0};
   return ::poll(&p, 1, ms) == 1;
+}
+
+/// While it lives, this process gets no descriptor of this number or a higher one: EMFILE.
+class descriptors_below {
+ public:
+  explicit descriptors_below(rlim_t number) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit now = before_;
+    now.rlim_cur = number;
+    BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &now) == 0);
+  }
+  descriptors_below(const descriptors_below&) = delete;
+  descriptors_below& operator=(const descriptors_below&) = delete;
+  ~descriptors_below() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+/// The one that is given out next: none below it is free.
+inline rlim_t next_descriptor() {
+  const unique_fd fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  BOOST_REQUIRE(fd.get() >= 0);
+  return static_cast<rlim_t>(fd.get());
 }
 
 inline asio::awaitable<void> turn_the_loop() {

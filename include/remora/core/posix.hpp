@@ -61,7 +61,7 @@ result<void> make_directories(const std::filesystem::path& dir, mode_t mode = 07
 /// Of this machine; `unknown` where the kernel does not say.
 const std::string& host_name();
 
-/// A kernel-wide identity of this boot; empty where /proc is not there.
+/// A kernel-wide identity of this boot; throws where it cannot be read.
 const std::string& boot_id();
 
 inline result<unique_fd> open_file(const std::filesystem::path& path, int flags, mode_t mode) {

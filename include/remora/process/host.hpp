@@ -122,7 +122,8 @@ struct attempt_remains {
   bool alive = false;               ///< its shim still holds the lock
   std::optional<exit_status> exit;  ///< what the shim wrote
 };
-/// An attempt that was never started has no remains. Errors: errno; errc::corrupt (`exit`).
+/// An attempt that was never started has no remains. Errors: errno (whether it lives is not known);
+/// errc::corrupt (it does not, and `exit` says nothing).
 result<attempt_remains> inspect_attempt(const std::filesystem::path& attempt_dir);
 
 }  // namespace remora::process

@@ -1,6 +1,8 @@
 // Processes that an earlier orchestrator started, or is: known again by pid, start time and boot,
 // looked at and signalled through a pidfd, so that a number that was used again, or is from before
-// a reboot, is nobody of ours (P8, X6). Blocking, short. Thread: any.
+// a reboot, is nobody of ours (P8, X6). Who cannot be looked at, as without descriptors or memory
+// (EMFILE, ENFILE, ENOMEM), may live: that is an error, and never nobody. Blocking, short. Thread:
+// any.
 #pragma once
 
 #include <chrono>
@@ -15,14 +17,16 @@ namespace remora::process {
 /// Of this process.
 identity own_identity();
 
-enum class life { gone, stopped, running };
+enum class life { gone, stopped, running, unknown };
 /// `stopped`: by SIGSTOP or its like. `gone` also where that pid is somebody else by now.
+/// `unknown`: it could not be looked at.
 life life_of(const identity& who);
 
-/// Sends `signal` to that very process. False: it is gone. Errors: errno.
+/// Sends `signal` to that very process. False: it is gone. Errors: errno, also where it could not
+/// be looked at.
 result<bool> signal_survivor(const identity& who, int signal);
 
-/// Waits for its end, at most so long. False: it lives still.
+/// Waits for its end, at most so long. False: it lives still, or could not be looked at.
 bool await_end(const identity& who, std::chrono::milliseconds at_most);
 
 /// The shim that lives in an attempt directory, as it wrote itself down; nothing where none does.
@@ -35,8 +39,8 @@ result<bool> give_up_attempt(const std::filesystem::path& attempt_dir);
 
 /// Sends SIGKILL to what outlived the shim of an attempt, if that was killed before its tree was
 /// empty: to all whose environment has every one of `settings`, `NAME=value`. True: there were
-/// some; ask again. Cost: a look at every process, where the shim was killed; else none. Errors:
-/// errno.
+/// some; ask again. Cost: a look at every process, where the shim was killed; else none. Processes
+/// of other users are passed over. Errors: errno (EMFILE, ENFILE, ENOMEM, EIO, …: some may live).
 result<bool> end_strays(const std::filesystem::path& attempt_dir,
                         const std::vector<std::string>& settings);
 
@@ -46,7 +50,8 @@ struct running_shim {
   std::string name;  ///< `<run>.<task>.<attempt>`
   int parent = 0;    ///< its orchestrator, or whoever adopted it
 };
-/// Those whose name begins with `prefix`; of other users, none.
-std::vector<running_shim> find_shims(std::string_view prefix);
+/// Those whose name begins with `prefix`; of other users, none that they hide. Errors: errno
+/// (EMFILE, ENFILE, ENOMEM, EIO, …: some may live).
+result<std::vector<running_shim>> find_shims(std::string_view prefix);
 
 }  // namespace remora::process

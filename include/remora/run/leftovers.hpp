@@ -41,7 +41,7 @@ std::vector<std::string> sweep_leftovers(git::repository& repo);
 
 /// Removes the `.lock` files of git refs that a dead owner of this run left (G1): those that are
 /// older than `ours`; of the tasks' own branches, which are the agents' as well, only where no
-/// agent of the run lives. Returns what it removed.
+/// agent of the run lives for certain. Returns what it removed.
 result<std::vector<std::string>> remove_ref_locks(const std::filesystem::path& common_dir,
                                                   const run_id& run, const run_lock& ours);
 

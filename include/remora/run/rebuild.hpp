@@ -18,7 +18,8 @@ bool is_from_here(const git::repository& repo, const recorded_run& run);
 /// is there and can be read, nothing is done.
 /// Returns what a person should know: what is gone on from, what could not be known.
 /// Errors: errc::no_match (no record, the run has ended, or it was started in another repository or
-/// on another machine), errc::held (an owner or an agent of the run still lives), errc::corrupt.
+/// on another machine), errc::held (an owner or an agent of the run still lives), errc::corrupt;
+/// errno (also where the agents could not be looked for).
 result<std::vector<std::string>> rebuild_journal(git::repository& repo, const run_id& run);
 
 /// The same for a journal that cannot be read: it is kept beside the new one. Returns also its new

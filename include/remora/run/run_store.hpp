@@ -72,6 +72,8 @@ class task_store {
   /// Durable on return: the fold of `out` starts from them if we die before the next checkpoint.
   virtual awaited<void> begin_attempt(std::string name, std::string state, std::string prompt) = 0;
   virtual awaited<attempt_files> read_attempt(std::string name) = 0;
+  /// Errors: errc::corrupt (nobody lives there, and `exit` says nothing); any other: whether
+  /// somebody lives there is not known.
   virtual result<process::attempt_remains> inspect_attempt(const std::string& name) = 0;
   /// What the agent left in $REMORA_NOTES and $REMORA_RESULT: regular files only, their last
   /// bytes.
