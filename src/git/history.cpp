@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <queue>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
@@ -45,6 +46,7 @@ class walk {
  public:
   explicit walk(const repository& repo) : repo_(repo) {
     const auto text = read_file(repo.common_dir() / "shallow");
+    if (!text && !text.error().is_errno(ENOENT)) unread_ = text.error();
     if (!text) return;  // the usual case: complete
     for (const std::string_view line : split(*text, '\n'))
       if (const auto id = oid::parse(trim(line))) shallow_.insert(*id);
@@ -52,6 +54,7 @@ class walk {
 
   /// Paints from both ends until what is wanted can no longer turn out to be hidden.
   result<void> paint(const oid& base, const oid& tip) {
+    if (unread_) return *unread_;
     REMORA_CHECK(reach(tip, wanted));
     if (!base.is_zero()) REMORA_CHECK(reach(base, hidden));
     while (!queue_.empty()) {
@@ -127,6 +130,7 @@ class walk {
 
   const repository& repo_;
   std::unordered_set<oid> shallow_;  ///< commits whose parents were not fetched
+  std::optional<error> unread_;      ///< which ones these are
   std::unordered_map<oid, node> nodes_;
   queue queue_;
   std::size_t open_ = 0;  ///< how many in the queue are wanted and not hidden

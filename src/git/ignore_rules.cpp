@@ -71,8 +71,13 @@ ignore_list::verdict shared_rules::match(std::string_view path, bool is_director
 const ignore_list& level::own() {
   if (!own_) {
     own_.emplace();
-    if (fd_ >= 0)
-      if (const auto text = read_regular(fd_, ".gitignore", max_rules_bytes)) own_.emplace(*text);
+    if (fd_ >= 0) {
+      const auto text = read_regular(fd_, ".gitignore", max_rules_bytes);
+      if (text)
+        own_.emplace(*text);
+      else if (is_lack(text.error()))
+        unread_ = text.error();
+    }
   }
   return *own_;
 }

@@ -44,6 +44,9 @@ class level {
   bool ignores(std::string_view path, bool is_directory);
   /// The directory itself is ignored, so everything in it is.
   bool is_ignored();
+  /// Why the rules here could not be read: for lack of descriptors or memory. What was answered
+  /// without them is not to be kept.
+  const std::optional<error>& unread() const noexcept { return unread_; }
 
  private:
   ignore_list::verdict ask(std::string_view path, bool is_directory);
@@ -54,6 +57,7 @@ class level {
   int fd_;
   std::string prefix_;
   std::optional<ignore_list> own_;
+  std::optional<error> unread_;
   std::optional<bool> ignored_;
 };
 

@@ -218,7 +218,16 @@ result<void> remove_ref_log(const repository& repo, const std::string& name) {
 
 result<std::optional<oid>> repository::read_ref(const std::string& name) const {
   oid target;
-  if (const int got = lookup(raw(), name, target, nullptr); got != 0)
+  int got = lookup(raw(), name, target, nullptr);
+  if (got == 0 && target.is_zero()) {
+    // libgit2 takes packed refs that it cannot stat for none (git_futils_filestamp_check).
+    struct stat st{};
+    if (::stat((impl_->common_dir / "packed-refs").c_str(), &st) == 0)
+      got = lookup(raw(), name, target, nullptr);
+    else if (errno != ENOENT)
+      return os_error(errno, "cannot look for packed-refs");
+  }
+  if (got != 0)
     return git_failure(got, fmt::format("cannot read {}", to_utf8(name)), errc::corrupt);
   if (target.is_zero()) return std::optional<oid>();
   return std::optional(target);

@@ -87,6 +87,7 @@ result<scan_result> scanner::run(int root, const std::filesystem::path& git_dir,
   } else {
     REMORA_TRY(out_.root, scan_changed(top, known));
   }
+  if (top.rules.unread()) return *top.rules.unread();
   if (fault_) return *fault_;
   std::sort(out_.manifest.left_out.begin(), out_.manifest.left_out.end());
   std::sort(out_.manifest.nested.begin(), out_.manifest.nested.end());
@@ -274,6 +275,7 @@ result<bool> scanner::enter(place& here, found& at, unique_fd fd, const struct s
   const std::size_t listed_before = empty.size();
   REMORA_TRY(directory_ptr child,
              complete ? scan(below, seen, before) : scan_changed(below, before));
+  if (below.rules.unread()) return *below.rules.unread();
   if (fd && child->tree.is_zero() && empty.size() == listed_before && !below.rules.is_ignored())
     empty.push_back(at.path);
   record r;
@@ -292,9 +294,10 @@ result<bool> scanner::visit_submodule(place& here, found& at) {
   r.id = in_index ? *in_index : at.before->id;
   r.in_base = at.before && at.before->in_base;
   if (const auto fd = open_directory(here.fd(), std::string(at.name))) {
-    const submodule_state state = read_submodule(repo_, git_dir_, fd->get());
-    if (!state.head.is_zero()) r.id = state.head;
-    if (state.has_content) out_.manifest.submodules.push_back({at.path, {}});
+    const auto state = read_submodule(repo_, git_dir_, fd->get());
+    if (!state) return cannot_open(at, state.error());
+    if (!state->head.is_zero()) r.id = state->head;
+    if (state->has_content) out_.manifest.submodules.push_back({at.path, {}});
   } else if (is_lack(fd.error())) {
     return fd.error();
   } else {

@@ -52,13 +52,14 @@ error gone(const worktree& tree, std::string_view why) {
 /// The root, if it still is the directory that it was when the worktree was made.
 result<unique_fd> open_root(const worktree& tree, bool had_files) {
   auto root = open_file(tree.root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!root && is_lack(root.error())) return root.error();
+  if (!root && !says_gone(root.error())) return root.error();
+  if (!root) return gone(tree, "is gone");
   struct stat st{};
-  if (!root || ::fstat(root->get(), &st) != 0) return gone(tree, "is gone");
+  if (::fstat(root->get(), &st) != 0) return os_error(errno, to_utf8(tree.root.string()));
   if (st.st_dev != tree.device || st.st_ino != tree.inode)
     return gone(tree, "was replaced by another directory");
   if (had_files && ::fstatat(root->get(), ".git", &st, AT_SYMLINK_NOFOLLOW) != 0)
-    return gone(tree, "has lost its .git file");
+    return errno == ENOENT ? gone(tree, "has lost its .git file") : os_error(errno, ".git");
   return root;
 }
 
@@ -295,7 +296,7 @@ result<snapshot> snapshotter::impl::take(const repository& repo, object_writer& 
   const bool had_files = last.files->size() > 0;
   REMORA_TRY(const unique_fd root, open_root(tree, had_files));
   const auto git_dir = open_file(tree.git_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!git_dir && is_lack(git_dir.error())) return git_dir.error();
+  if (!git_dir && !says_gone(git_dir.error())) return git_dir.error();
   if (!git_dir) return gone(tree, "has lost its git directory");
 
   memory known = last;

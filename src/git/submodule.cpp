@@ -96,11 +96,11 @@ oid read_head_of(int git_dir) {
   return find_packed(git_dir, ref);
 }
 
-submodule_state read_submodule(const repository& repo, const std::filesystem::path& git_dir,
-                               int dir) {
+result<submodule_state> read_submodule(const repository& repo, const std::filesystem::path& git_dir,
+                                       int dir) {
   submodule_state state;
   name_list names;
-  if (!names.read(dir)) return state;
+  REMORA_CHECK(names.read(dir));
   state.has_content = names.size() > 0;
   if (const unique_fd own = open_submodule_git_dir(repo, git_dir, dir))
     state.head = read_head_of(own.get());

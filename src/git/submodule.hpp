@@ -20,8 +20,8 @@ unique_fd open_submodule_git_dir(const repository& repo, const std::filesystem::
                                  int dir);
 
 /// `dir`: the submodule's directory.
-submodule_state read_submodule(const repository& repo, const std::filesystem::path& git_dir,
-                               int dir);
+result<submodule_state> read_submodule(const repository& repo, const std::filesystem::path& git_dir,
+                                       int dir);
 
 /// The text of a `config` without `core.worktree`, which says where the files are from where the
 /// git directory is: not true any more once that is the `.git` beside them.

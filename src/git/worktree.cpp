@@ -28,7 +28,7 @@ error gone(const fs::path& root, std::string_view why) {
 
 result<unique_fd> open_root(const fs::path& root) {
   auto fd = open_directory(AT_FDCWD, root.string());
-  if (!fd && !is_lack(fd.error())) return gone(root, fd.error().what);
+  if (!fd && says_gone(fd.error())) return gone(root, fd.error().what);
   return fd;
 }
 
@@ -51,22 +51,16 @@ result<std::string> words_of(int entry, const char* name) {
   return text->find_first_not_of('\0') == text->npos ? std::string() : std::string(trim(*text));
 }
 
-/// Something else is in the place of what git had there.
-bool is_replaced(const error& e) {
-  return e.is(errc::unsupported) || e.is(errc::too_large) || e.is_errno(ELOOP) ||
-         e.is_errno(ENOTDIR);
-}
-
 /// The branch that a worktree was made for: the reason of its lock, else what is checked out;
 /// empty: nothing says it. Errors: errno.
 result<std::string> made_for(const fs::path& git_dir) {
   constexpr std::string_view ours = "remora/", symbolic = "ref: ";
   const auto dir = open_directory(AT_FDCWD, git_dir.string());
-  if (!dir && (dir.error().is_errno(ENOENT) || is_replaced(dir.error()))) return std::string();
+  if (!dir && says_gone(dir.error())) return std::string();
   if (!dir) return dir.error();
   const auto reason = words_of(dir->get(), "locked"), head = words_of(dir->get(), "HEAD");
   for (const auto* read : {&reason, &head})
-    if (!*read && !is_replaced(read->error())) return within(git_dir.string(), read->error());
+    if (!*read && !says_gone(read->error())) return within(git_dir.string(), read->error());
   if (reason && reason->starts_with(ours)) return std::string(heads) + *reason;
   if (!head || !head->starts_with(symbolic)) return std::string();
   return head->substr(symbolic.size());
@@ -116,11 +110,14 @@ std::optional<fs::path> find_begun(const fs::path& common_dir, const fs::path& r
   if (!is_half_made(common_dir, root)) return std::nullopt;
   const std::string name = root.filename().string();
   std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(common_dir / "worktrees", ec))
-    if (entry.path().filename().string().starts_with(name) &&
+  std::optional<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(common_dir / "worktrees", ec)) {
+    const bool exact = entry.path().filename() == name;
+    if ((exact || (!found && entry.path().filename().string().starts_with(name))) &&
         find_emptied(common_dir, entry.path()))
-      return entry.path();
-  return std::nullopt;
+      found = entry.path();
+  }
+  return found;
 }
 
 /// In one step: half an entry is found by nobody, git included. `remora/lock` is held.
@@ -205,7 +202,7 @@ bool has_unknown(const fs::path& slots, const entry_list& entries) {
   std::error_code ec, none;
   for (fs::directory_iterator it(slots, ec), end; !ec && it != end; it.increment(ec))
     if (!entries.by_root.contains(it->path()) && fs::exists(it->path() / ".git", none)) return true;
-  return false;
+  return bool(ec);
 }
 
 /// What a failed `git worktree add` left: the branch goes only if this call made it.
@@ -221,7 +218,7 @@ void undo_add(const repository& repo, const fs::path& root, const std::string& b
 result<worktree> identify(const fs::path& root, const fs::path& git_dir) {
   REMORA_TRY(const unique_fd fd, open_root(root));
   struct stat st{};
-  if (::fstat(fd.get(), &st) != 0) return gone(root, "it cannot be examined");
+  if (::fstat(fd.get(), &st) != 0) return os_error(errno, to_utf8(root.string()));
   return worktree{root, git_dir, st.st_dev, st.st_ino};
 }
 
@@ -271,7 +268,9 @@ result<void> await_worktrees(const repository& repo, std::stop_token stop) {
 result<worktree> open_worktree(const repository& repo, const fs::path& where) {
   const fs::path root = real_root(where);
   std::error_code ec;
-  if (!fs::exists(fs::symlink_status(root, ec))) return gone(root, "nothing is there");
+  const fs::file_type type = fs::symlink_status(root, ec).type();
+  if (type == fs::file_type::not_found) return gone(root, "nothing is there");
+  if (type == fs::file_type::none) return os_error(ec.value(), to_utf8(root.string()));
   REMORA_TRY(const std::optional<fs::path> entry, find_entry(repo.common_dir(), root));
   if (!entry) return gone(root, "git has no entry for it");
   REMORA_TRY(worktree tree, identify(root, *entry));
@@ -282,16 +281,18 @@ result<worktree> open_worktree(const repository& repo, const fs::path& where) {
 result<void> check_worktree(const worktree& tree) {
   REMORA_TRY(const unique_fd root, open_root(tree.root));
   struct stat st{};
-  if (::fstat(root.get(), &st) != 0 || st.st_dev != tree.device || st.st_ino != tree.inode)
+  if (::fstat(root.get(), &st) != 0) return os_error(errno, to_utf8(tree.root.string()));
+  if (st.st_dev != tree.device || st.st_ino != tree.inode)
     return gone(tree.root, "another directory is in its place");
   const auto target = read_gitfile(root.get(), tree.root);
-  if (!target && is_lack(target.error())) return target.error();
+  if (!target && !says_gone(target.error())) return target.error();
   if (!target) return gone(tree.root, target.error().what);
   if (*target != tree.git_dir)
     return gone(tree.root, fmt::format("its .git points to {}", to_utf8(target->string())));
   std::error_code ec;
-  if (!fs::exists(tree.git_dir / "HEAD", ec))
-    return gone(tree.root, "git's entry for it has been removed");
+  const bool known = fs::exists(tree.git_dir / "HEAD", ec);
+  if (ec) return os_error(ec.value(), to_utf8(tree.git_dir.string()));
+  if (!known) return gone(tree.root, "git's entry for it has been removed");
   return {};
 }
 
@@ -306,7 +307,9 @@ std::vector<made_worktree> made_worktrees(const repository& repo) {
     made.half = is_half_made(repo.common_dir(), root);
     if (const auto entry = entries.find(root); entry != entries.end()) {
       made.git_dir = entry->second;
-      if (const auto owner = made_for(entry->second)) made.branch = *owner;
+      const auto owner = made_for(entry->second);
+      if (owner) made.branch = *owner;
+      made.there = made.there || !owner;
     }
     found.push_back(std::move(made));
   }
@@ -325,24 +328,27 @@ result<std::optional<fs::path>> reclaim_worktree(const repository& repo, const s
                                                  const fs::path& slots) {
   const fs::path below = real_root(slots);
   const entry_list entries = list_entries(repo.common_dir());
+  std::optional<error> unread;  // of one that may be it
   for (const auto& [root, entry] : entries.by_root) {
-    std::error_code ec;
     if (root.parent_path() != below) continue;
+    const auto owner = made_for(entry);
+    if (!owner) unread = owner.error();
+    if (!owner || *owner != branch || is_half_made(repo.common_dir(), root)) continue;
+    std::error_code ec;
     const bool there = fs::exists(root / ".git", ec);
-    if (ec) return os_error(ec.value(), to_utf8(root.string()));
+    if (ec) unread = os_error(ec.value(), to_utf8(root.string()));
     if (!there) continue;
-    REMORA_TRY(const std::string owner, made_for(entry));
-    if (owner != branch || is_half_made(repo.common_dir(), root)) continue;
     REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
-    if (!was_made(repo.common_dir(), root))
-      REMORA_CHECK(note_made(repo.common_dir(), root, making::done));
+    REMORA_TRY(const bool noted, was_made(repo.common_dir(), root));
+    if (!noted) REMORA_CHECK(note_made(repo.common_dir(), root, making::done));
     return std::optional(root);
   }
+  if (unread) return *unread;
   if (entries.unread && has_unknown(below, entries)) return *entries.unread;
   return std::optional<fs::path>();
 }
 
-bool is_made_worktree(const repository& repo, const fs::path& root) {
+result<bool> is_made_worktree(const repository& repo, const fs::path& root) {
   return was_made(repo.common_dir(), root);
 }
 
@@ -351,14 +357,15 @@ result<void> remove_worktree(const repository& repo, const fs::path& where,
   const fs::path& common_dir = repo.common_dir();
   const fs::path root = real_root(where);
   REMORA_TRY(const unique_fd lock, lock_worktrees(common_dir, {}));
+  std::error_code ec;
+  const bool there = fs::symlink_status(root, ec).type() != fs::file_type::not_found;
+  REMORA_TRY(const bool made, was_made(common_dir, root));
+  if (!made && !there) return {};
   if (!branch.empty()) {
     REMORA_TRY(const bool others, is_made_for_another(repo, root, branch));
     if (others) return {};
   }
-  std::error_code ec;
-  const bool there = fs::symlink_status(root, ec).type() != fs::file_type::not_found;
-  if (!was_made(common_dir, root)) {
-    if (!there) return {};
+  if (!made) {
     return fail(errc::repository,
                 fmt::format("{} was not made by remora: it is left alone", to_utf8(root.string())));
   }
@@ -405,6 +412,7 @@ result<std::vector<std::string>> remove_stale_locks(const repository& repo, cons
                                                     const std::string& branch) {
   std::vector<std::string> removed;
   auto dir = open_directory(AT_FDCWD, tree.git_dir.string());
+  if (!dir && !says_gone(dir.error())) return dir.error();
   if (!dir) return gone(tree.root, dir.error().what);
   name_list names;
   REMORA_CHECK(names.read(dir->get()));

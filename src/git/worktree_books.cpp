@@ -118,8 +118,10 @@ std::vector<fs::path> made_roots(const fs::path& common_dir) {
   return roots;
 }
 
-bool was_made(const fs::path& common_dir, const fs::path& root) {
-  return ::access(note_path(common_dir, root).c_str(), F_OK) == 0;
+result<bool> was_made(const fs::path& common_dir, const fs::path& root) {
+  if (::access(note_path(common_dir, root).c_str(), F_OK) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  return os_error(errno, "cannot look for the note of " + to_utf8(root.string()));
 }
 
 bool is_half_made(const fs::path& common_dir, const fs::path& root) {

@@ -45,7 +45,8 @@ result<void> note_made(const std::filesystem::path& common_dir, const std::files
                        making how_far);
 /// The roots of all of them.
 std::vector<std::filesystem::path> made_roots(const std::filesystem::path& common_dir);
-bool was_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
+/// Errors: errno.
+result<bool> was_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
 /// Begun, and not done: nobody has it.
 bool is_half_made(const std::filesystem::path& common_dir, const std::filesystem::path& root);
 result<void> forget_made(const std::filesystem::path& common_dir,

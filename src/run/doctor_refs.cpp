@@ -16,10 +16,10 @@ constexpr std::string_view wip_refs = "refs/remora/wip/", run_refs = "refs/remor
                            wip_branches = "refs/heads/remora-wip/",
                            task_branches = "refs/heads/remora/", kept_refs = "refs/remora/foreign/";
 
-/// What a loose ref may be: an id, or the name of another ref.
+/// What a loose ref may be: an id, or the name of another ref. What cannot be read may be sound.
 bool is_sound(const fs::path& file) {
   const auto text = read_file(file, 4096);
-  if (!text) return text.error().is_errno(ENOENT);
+  if (!text) return !text.error().is(errc::too_large);
   return git::oid::parse(trim(*text)).has_value() || text->starts_with("ref: ");
 }
 

@@ -124,8 +124,10 @@ result<recovered_task> recover_task(git::repository& repo, git::object_writer& o
   r.start.published_whole = fold.published_whole;
   if (fold.published.is_zero()) {
     REMORA_CHECK(take_newest(repo, store, run, task, fold, r));
-  } else if (fold.saved) {  // it may be pruned already, and nothing of it is needed
-    (void)take_checkpoint_of(repo, store, fold.saved->record, r.start);
+  } else if (fold.saved) {
+    const auto taken = take_checkpoint_of(repo, store, fold.saved->record, r.start);
+    // It may be pruned already where the result is whole, and nothing of it is needed.
+    if (!taken && !fold.published_whole) return taken.error();
   }
   // Nobody of ours can hold it: the agents are gone with the machine, or never were.
   const bool restarted = !fold.slot.empty() && fold.slot_boot != boot_id();

@@ -124,7 +124,8 @@ result<result_made> publish_result(git_worker* worker, result_request r) {
   result_made made;
   const bool again = !r.published.is_zero();
   auto final = read_mended(repo, [&] { return read_final(worker, r); });
-  if (!final && !again) return final.error();  // published before: its checkpoint may be pruned
+  // Published before, and whole: its checkpoint may be pruned, and lacked nothing.
+  if (!final && !(again && r.published_whole)) return final.error();
   if (final) {
     made.left_out = final->left_out;
     REMORA_TRY(const bool descends, repo.is_ancestor(r.base, final->head));

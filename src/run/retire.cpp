@@ -63,9 +63,11 @@ result<std::string> unmerged_work(const git::repository& repo, const run_view& v
   REMORA_TRY(const auto checkpoint, repo.read_ref(checkpoint::wip_ref(view.id, id)));
   if (checkpoint)
     return fmt::format("the checkpoint of task {} holds work that is nowhere else", task.id);
+  if (!left_only_copy(task)) return std::string();
+  REMORA_TRY(const bool made, git::is_made_worktree(repo, task.slot));
   std::error_code ec;
-  if (left_only_copy(task) && git::is_made_worktree(repo, task.slot) &&
-      std::filesystem::is_directory(task.slot, ec))
+  const auto there = std::filesystem::symlink_status(task.slot, ec).type();
+  if (made && there != std::filesystem::file_type::not_found)
     return fmt::format("{} holds files of task {} that are in no checkpoint", task.slot, task.id);
   return std::string();
 }
@@ -110,8 +112,10 @@ result<void> cancel_task(git::repository& repo, const run_view& view, const task
 result<void> drop_task(git::repository& repo, const run_view& view, const task_fold& task) {
   REMORA_TRY(const task_id id, task_id::parse(task.id));
   const std::string branch = checkpoint::task_branch(view.id, id);
-  if (!task.slot.empty() && git::is_made_worktree(repo, task.slot))  // else another clone's
-    REMORA_CHECK(git::remove_worktree(repo, task.slot, branch));
+  if (!task.slot.empty()) {
+    REMORA_TRY(const bool made, git::is_made_worktree(repo, task.slot));  // else another clone's
+    if (made) REMORA_CHECK(git::remove_worktree(repo, task.slot, branch));
+  }
   for (const git::made_worktree& tree : git::made_worktrees(repo))  // half made, and never lent
     if (tree.branch == branch) REMORA_CHECK(git::remove_worktree(repo, tree.root));
   REMORA_CHECK(delete_ref(repo, checkpoint::wip_ref(view.id, id)));

@@ -12,24 +12,38 @@ namespace remora::run {
 namespace fs = std::filesystem;
 namespace {
 
+/// What a file of git's says; empty where there is none. Errors: errno.
+result<std::string> words_of(const fs::path& file) {
+  const auto text = read_file(file, 4096);
+  if (text) return std::string(trim(*text));
+  const error& e = text.error();
+  if (e.is_errno(ENOENT) || e.is_errno(ENOTDIR) || e.is_errno(EISDIR) || e.is_errno(ELOOP) ||
+      e.is(errc::too_large))
+    return std::string();
+  return e;
+}
+
 /// `entry`: git's directory of a worktree that has the branch.
 result<void> take_from(git::repository& repo, const slot_request& r, const fs::path& entry,
                        const std::optional<git::oid>& tip) {
-  const auto gitfile = read_file(entry / "gitdir", 4096);
-  if (!gitfile || !gitfile->starts_with('/')) return git::remove_broken_entry(repo, entry);
-  const fs::path root = fs::path(std::string(trim(*gitfile))).parent_path();
+  REMORA_TRY(const std::string gitfile, words_of(entry / "gitdir"));
+  const fs::path root = fs::path(gitfile).parent_path();
+  if (!root.is_absolute()) return git::remove_broken_entry(repo, entry);
   // The directory may have been deleted and made again, for another task: only the entry is ours.
-  const auto points_to = read_file(root / ".git", 4096);
-  if (points_to && trim(*points_to) != "gitdir: " + entry.string())
+  REMORA_TRY(const std::string points_to, words_of(root / ".git"));
+  if (!points_to.empty() && points_to != "gitdir: " + entry.string())
     return git::remove_broken_entry(repo, entry);
   std::error_code ec;
+  const fs::file_type there = fs::symlink_status(root, ec).type();
+  if (there == fs::file_type::none) return os_error(ec.value(), root.string());
   if (!same_place(root.parent_path(), r.slots_root))
     return fail(errc::repository,
                 fmt::format("{} is checked out at {}: 'git -C {} switch --detach' "
                             "lets the task go on",
                             r.branch, root.string(), root.string()));
   // Whatever no attempt was started in holds nobody's work: a predecessor died before it told.
-  if (!same_place(root, r.abandoned) || !fs::exists(root, ec))
+  const bool abandoned = root == fs::path(r.abandoned) || same_place(root, r.abandoned);
+  if (!abandoned || there == fs::file_type::not_found)
     return git::remove_worktree(repo, root, r.branch);
   // From here on nothing says that it is the task's, so that no later life takes it for such a one.
   REMORA_CHECK(write_file_durably(entry / "locked", "abandoned by " + r.branch + "\n", 0644));
@@ -45,16 +59,16 @@ result<git::oid> known_head(const git::repository& repo, const slot_request& r) 
 
 /// Git's directories of the worktrees that have the task's branch, or were made for it: a restore
 /// may have detached HEAD.
-std::vector<fs::path> entries_of(const git::repository& repo, const std::string& branch) {
+result<std::vector<fs::path>> entries_of(const git::repository& repo, const std::string& branch) {
   std::set<fs::path> entries;
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec)) {
-    const auto head = read_file(entry.path() / "HEAD", 4096);
-    if (head && trim(*head) == "ref: " + branch) entries.insert(entry.path());
+    REMORA_TRY(const std::string head, words_of(entry.path() / "HEAD"));
+    if (head == "ref: " + branch) entries.insert(entry.path());
   }
   for (const git::made_worktree& tree : git::made_worktrees(repo))
     if (tree.branch == branch) entries.insert(tree.git_dir);
-  return {entries.begin(), entries.end()};
+  return std::vector<fs::path>(entries.begin(), entries.end());
 }
 
 }  // namespace
@@ -65,7 +79,8 @@ result<bool> is_slot_of(const git::repository& repo, const fs::path& root,
   // In this order: git says whose a worktree is before it puts anything there. Until then the
   // directory is reserved, and what git says is of one that was there before.
   const bool there = fs::exists(root, ec) && !fs::is_empty(root, ec);
-  if (ec) return os_error(ec.value(), "cannot look at the worktree " + root.string());
+  if (ec && ec.value() != ELOOP)
+    return os_error(ec.value(), "cannot look at the worktree " + root.string());
   if (!there) return false;
   REMORA_TRY(const bool others, git::is_made_for_another(repo, root, branch));
   return !others;
@@ -98,8 +113,8 @@ result<std::string> free_branch(git::repository& repo, const checkpoint::store& 
                             r.branch));
   bool unreadable = false;
   REMORA_TRY(const std::optional<git::oid> tip, repo.read_or_delete_ref(r.branch, &unreadable));
-  for (const fs::path& entry : entries_of(repo, r.branch))
-    REMORA_CHECK(take_from(repo, r, entry, tip));
+  REMORA_TRY(const std::vector<fs::path> entries, entries_of(repo, r.branch));
+  for (const fs::path& entry : entries) REMORA_CHECK(take_from(repo, r, entry, tip));
   if (unreadable) return fmt::format("{} held no commit any more: it is made anew", r.branch);
   if (!tip) return std::string();
   std::string remark;

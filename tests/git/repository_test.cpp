@@ -9,7 +9,7 @@
 #include <set>
 #include <thread>
 
-#include "failing_call.hpp"
+#include <failing_call.hpp>
 #include "watched_sync.hpp"
 
 using namespace remora;
@@ -280,6 +280,10 @@ BOOST_AUTO_TEST_CASE(G14_a_shallow_clone_has_a_history_that_ends_where_it_was_cu
   BOOST_TEST((repo.commits_between(oid(), tip, 10).value() == std::vector{tip, base}));
   BOOST_TEST(repo.is_ancestor(base, tip).value());
   BOOST_TEST(!repo.is_ancestor(tip, base).value());
+  {
+    const test::failing_call failing("openat", "/.git/shallow", EMFILE, 1);
+    BOOST_TEST(repo.is_ancestor(base, tip).error().is_errno(EMFILE));
+  }
   object_writer objects(repo);
   BOOST_TEST(objects.adopt_commits(tip, base).has_value());
 }

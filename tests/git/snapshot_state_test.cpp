@@ -2,7 +2,7 @@
 // where they, or the worktree, are not what they were.
 #include <sys/wait.h>
 
-#include "failing_call.hpp"
+#include <failing_call.hpp>
 #include "slot.hpp"
 
 using namespace remora;

@@ -7,7 +7,7 @@
 #include <repo.hpp>
 #include <thread>
 
-#include "failing_call.hpp"
+#include <failing_call.hpp>
 
 using namespace remora;
 using namespace remora::git;
@@ -348,6 +348,19 @@ BOOST_AUTO_TEST_CASE(F7_a_worktree_of_which_the_branch_cannot_be_read_is_not_tak
   BOOST_TEST(!is_made_for_another(repo(), root, branch).value());
   BOOST_TEST(remove_worktree(repo(), root, other).has_value());
   BOOST_TEST(fs::exists(root / "f"));
+}
+
+BOOST_AUTO_TEST_CASE(F7_a_worktree_that_cannot_be_looked_at_has_not_vanished) {
+  const worktree tree = add();
+  for (const char* end : {"/slots/1", "/worktrees"}) {
+    const test::failing_call failing("openat", end, EACCES, 1);
+    BOOST_TEST(open_worktree(repo(), root).error().is_errno(EACCES), end);
+  }
+  {
+    const test::failing_call failing("openat", "/worktrees/1", EMFILE, 1);
+    BOOST_TEST(remove_stale_locks(repo(), tree, branch).error().is_errno(EMFILE));
+  }
+  BOOST_TEST(open_worktree(repo(), root).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(G11_a_directory_that_remora_did_not_make_is_never_removed) {

@@ -3,6 +3,8 @@
 #include <remora/git/worktree.hpp>
 #include <remora/run/git_jobs.hpp>
 
+#include <failing_call.hpp>
+
 #include "../checkpoint/fixture.hpp"
 #include "run/recover.hpp"
 #include "run/slot_branch.hpp"
@@ -135,6 +137,24 @@ BOOST_AUTO_TEST_CASE(G6_a_packed_branch_is_freed_though_the_lock_of_packed_refs_
   repo_dir.write(".git/packed-refs.lock", "");
   BOOST_TEST(run::free_branch(*repo, *store, request).value() == "");
   BOOST_TEST(ref(task_branch) == base.hex());
+}
+
+BOOST_AUTO_TEST_CASE(F5_a_branch_is_not_taken_from_a_worktree_that_cannot_be_looked_at) {
+  const auto slots = repo_dir.beside("slots");
+  std::filesystem::create_directories(slots);
+  BOOST_REQUIRE(git::add_worktree(*repo, slots / "1", task_branch, base, {}).has_value());
+  run::slot_request request;
+  request.branch = task_branch;
+  request.base = base;
+  request.slots_root = slots;
+  request.abandoned = (slots / "1").string();
+  for (const char* end : {"/worktrees/1/HEAD", "/worktrees/1/gitdir", "/slots/1/.git"}) {
+    const test::failing_call failing("openat", end, EMFILE, 1);
+    BOOST_TEST(run::free_branch(*repo, *store, request).error().is_errno(EMFILE), end);
+    BOOST_TEST(failing.left() == 0);
+  }
+  BOOST_TEST(run::free_branch(*repo, *store, request).value() == "");
+  BOOST_TEST(std::filesystem::exists(slots / "1/a.txt"));
 }
 
 BOOST_AUTO_TEST_CASE(G13_without_a_whole_checkpoint_a_task_goes_on_in_its_worktree_or_says_so) {

@@ -37,7 +37,7 @@ struct made_worktree {
   std::filesystem::path root;
   std::filesystem::path git_dir{};  ///< empty: git has no entry for it
   std::string branch{};  ///< that it was made for, `refs/heads/…`; empty: nothing says it any more
-  bool there = false;    ///< the directory is
+  bool there = false;    ///< the directory is, or nobody can tell whose it was
   bool half = false;  ///< nobody's: not made to its end, or set aside for another task (reuse.hpp)
 };
 std::vector<made_worktree> made_worktrees(const repository& repo);
@@ -45,8 +45,8 @@ std::vector<made_worktree> made_worktrees(const repository& repo);
 /// `refs/heads/…`. Touches no object and no ref; thread: any. Errors: errno (they cannot be read).
 result<bool> is_made_for_another(const repository& repo, const std::filesystem::path& root,
                                  const std::string& branch);
-/// Whether it is one of them: another clone of the repository has others.
-bool is_made_worktree(const repository& repo, const std::filesystem::path& root);
+/// Whether it is one of them: another clone of the repository has others. Errors: errno.
+result<bool> is_made_worktree(const repository& repo, const std::filesystem::path& root);
 
 /// The worktree directly below `slots` that was made for `branch`; noted as ours again, where
 /// somebody removed the notes. Nothing: there is none. Errors: errno.
