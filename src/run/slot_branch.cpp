@@ -63,8 +63,9 @@ result<std::vector<fs::path>> entries_of(const git::repository& repo, const std:
   std::set<fs::path> entries;
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec)) {
-    REMORA_TRY(const std::string head, words_of(entry.path() / "HEAD"));
-    if (head == "ref: " + branch) entries.insert(entry.path());
+    const auto head = words_of(entry.path() / "HEAD");
+    if (!head && !head.error().is_errno(EACCES)) return head.error();  // that is another user's
+    if (head && *head == "ref: " + branch) entries.insert(entry.path());
   }
   for (const git::made_worktree& tree : git::made_worktrees(repo))
     if (tree.branch == branch) entries.insert(tree.git_dir);
