@@ -49,7 +49,8 @@ asio::awaitable<void> kill_the_shim_unseen(world& w) {
   BOOST_TEST(is_dead(daemon));
   BOOST_TEST(process::children_of(::getpid()).value().empty());
 }
-BOOST_AUTO_TEST_CASE(a_tree_that_could_not_be_looked_for_is_not_taken_for_gone) {
+BOOST_AUTO_TEST_CASE(a_tree_that_could_not_be_looked_for_is_not_taken_for_gone,
+                     *boost::unit_test::enable_if<may_lack_descriptors>()) {
   each_way(kill_the_shim_unseen);
 }
 

@@ -76,7 +76,8 @@ BOOST_AUTO_TEST_CASE(P8_X6_another_start_time_or_boot_is_another_process_and_is_
   BOOST_TEST((process::life_of(right) == process::life::running));
 }
 
-BOOST_AUTO_TEST_CASE(P13_who_cannot_be_looked_at_is_not_taken_for_nobody) {
+BOOST_AUTO_TEST_CASE(P13_who_cannot_be_looked_at_is_not_taken_for_nobody,
+                     *boost::unit_test::enable_if<may_lack_descriptors>()) {
   world w;
   const auto dir = w.root / "9";
   std::filesystem::create_directories(dir);
