@@ -310,9 +310,8 @@ result<void> replace_used_files(const repository& repo, int root, const oid& wan
                                 std::stop_token stop) {
   struct stat st{};
   if (::fstat(root, &st) != 0) return os_error(errno, "cannot stat the worktree");
-  attribute_names inherited = attributes_of(fmt::format("/proc/self/fd/{}/.", root));
-  if (inherited.contains("system.posix_acl_default")) inherited.insert("system.posix_acl_access");
-  common all{root, st.st_dev, st.st_gid, std::move(inherited), mask, std::move(stop), {}};
+  const attribute_names inherited = attributes_of(fmt::format("/proc/self/fd/{}/.", root));
+  common all{root, st.st_dev, st.st_gid, inherited, mask, std::move(stop), {}};
   all.jobs.put({"", wanted, &known, false, st.st_mode, 0});
   REMORA_TRY(std::vector<written_entry> entries, work_together(repo, all));
   const auto path_of = [](const written_entry& e) -> const std::string& { return e.entry.path; };
@@ -330,6 +329,7 @@ attribute_names attributes_of(const std::string& path) {
   if (size < 0 && errno != ENOTSUP) found.insert("");  // more than that, or unreadable
   for (const char* name = names.data(); name < names.data() + size; name += std::strlen(name) + 1)
     if (!std::string_view(name).starts_with("security.")) found.insert(name);
+  if (found.contains("system.posix_acl_default")) found.insert("system.posix_acl_access");
   return found;
 }
 

@@ -28,7 +28,8 @@ bool may_convert(std::string_view attributes);
 /// security, which labels every file.
 using attribute_names = std::set<std::string, std::less<>>;
 
-/// Those at `path`, which is not followed; an empty name among them: there are others.
+/// Those at `path`, which is not followed, and what it hands down; an empty name among them: there
+/// are others.
 attribute_names attributes_of(const std::string& path);
 
 /// Whether `path` has others than `but`.

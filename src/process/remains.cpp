@@ -43,8 +43,10 @@ result<attempt_remains> inspect_attempt(const std::filesystem::path& attempt_dir
   REMORA_TRY(remains.alive, is_locked(attempt_dir / "lock"));
   const auto text = read_file(attempt_dir / "exit", 4096);
   if (!text && text.error().is_errno(ENOENT)) return remains;
-  if (!text) return text.error();
-  remains.exit = parse_exit(*text);
+  const bool lacking = !text && (text.error().is_errno(EMFILE) || text.error().is_errno(ENFILE) ||
+                                 text.error().is_errno(ENOMEM));
+  if (!text && (remains.alive || lacking)) return text.error();
+  if (text) remains.exit = parse_exit(*text);
   if (!remains.exit && !remains.alive)
     return fail(errc::corrupt, fmt::format("{} holds no exit status; remove it to go on without",
                                            to_utf8((attempt_dir / "exit").string())));

@@ -22,6 +22,7 @@ result<std::vector<fs::path>> living_attempts(const run_layout& layout) {
   std::error_code ec;
   fs::directory_iterator at(layout.root / "attempts", ec);
   for (; !ec && at != fs::directory_iterator(); at.increment(ec)) {
+    if (std::error_code none; !at->is_directory(none)) continue;
     const auto remains = process::inspect_attempt(at->path());
     if (!remains && !remains.error().is(errc::corrupt)) return remains.error();
     if (remains && remains->alive) living.push_back(at->path());

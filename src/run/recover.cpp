@@ -9,6 +9,7 @@
 #include <remora/core/posix.hpp>
 #include <remora/git/packs.hpp>
 
+#include "run/read_mended.hpp"
 #include "run/slot_branch.hpp"
 
 namespace remora::run {
@@ -125,9 +126,10 @@ result<recovered_task> recover_task(git::repository& repo, git::object_writer& o
   if (fold.published.is_zero()) {
     REMORA_CHECK(take_newest(repo, store, run, task, fold, r));
   } else if (fold.saved) {
-    const auto taken = take_checkpoint_of(repo, store, fold.saved->record, r.start);
+    const auto taken = read_mended(
+        repo, [&] { return take_checkpoint_of(repo, store, fold.saved->record, r.start); });
     // It may be pruned already where the result is whole, and nothing of it is needed.
-    if (!taken && !fold.published_whole) return taken.error();
+    if (!taken && !fold.published_whole && !taken.error().is(errc::corrupt)) return taken.error();
   }
   // Nobody of ours can hold it: the agents are gone with the machine, or never were.
   const bool restarted = !fold.slot.empty() && fold.slot_boot != boot_id();

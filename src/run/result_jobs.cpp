@@ -125,7 +125,10 @@ result<result_made> publish_result(git_worker* worker, result_request r) {
   const bool again = !r.published.is_zero();
   auto final = read_mended(repo, [&] { return read_final(worker, r); });
   // Published before, and whole: its checkpoint may be pruned, and lacked nothing.
-  if (!final && !(again && r.published_whole)) return final.error();
+  if (!final && !(again && (r.published_whole || final.error().is(errc::corrupt))))
+    return final.error();
+  if (!final && !r.published_whole)  // what it lacked nobody knows: the worktree stays
+    made.left_out.push_back({".", std::string(git::unreadable)});
   if (final) {
     made.left_out = final->left_out;
     REMORA_TRY(const bool descends, repo.is_ancestor(r.base, final->head));

@@ -60,15 +60,21 @@ result<git::oid> known_head(const git::repository& repo, const slot_request& r) 
 /// Git's directories of the worktrees that have the task's branch, or were made for it: a restore
 /// may have detached HEAD.
 result<std::vector<fs::path>> entries_of(const git::repository& repo, const std::string& branch) {
-  std::set<fs::path> entries;
-  std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec)) {
-    const auto head = words_of(entry.path() / "HEAD");
-    if (!head && !head.error().is_errno(EACCES)) return head.error();  // that is another user's
-    if (head && *head == "ref: " + branch) entries.insert(entry.path());
-  }
-  for (const git::made_worktree& tree : git::made_worktrees(repo))
+  std::set<fs::path> entries, ours;
+  for (const git::made_worktree& tree : git::made_worktrees(repo)) {
+    ours.insert(tree.git_dir);
     if (tree.branch == branch) entries.insert(tree.git_dir);
+  }
+  std::error_code ec;
+  fs::directory_iterator at(repo.common_dir() / "worktrees", ec);
+  for (; !ec && at != fs::directory_iterator(); at.increment(ec)) {
+    const fs::path& entry = at->path();
+    const auto head = words_of(entry / "HEAD");
+    const bool others = !head && head.error().is_errno(EACCES) && !ours.contains(entry);
+    if (!head && !others) return head.error();
+    if (head && *head == "ref: " + branch) entries.insert(entry);
+  }
+  if (ec && ec.value() != ENOENT) return os_error(ec.value(), "cannot list git's worktrees");
   return std::vector<fs::path>(entries.begin(), entries.end());
 }
 

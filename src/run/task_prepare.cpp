@@ -20,24 +20,27 @@ asio::awaitable<void> task_runner::prepare() {
   phase("preparing");
   auto lent = co_await lend_slot();
   if (!lent) {
-    tell_unprepared(lent.error());
+    // What is there already may be all there is of an earlier life's work.
+    const bool look_failed = lent.error().code.category() == boost::system::generic_category();
+    tell_unprepared(lent.error(), look_failed && start_.made > 0);
     co_return;
   }
   if (stop_work_.stop_requested()) co_return;  // nobody waits for it any more
   auto ready = co_await set_up();
   if (!ready) {
     start_.discard = std::exchange(start_.slot, {});  // half set up
-    tell_unprepared(ready.error());
+    tell_unprepared(ready.error(), false);
     co_return;
   }
   post(supervise::prepared());
 }
 
-void task_runner::tell_unprepared(const error& why) {
+/// `may_pass`: the task goes on at the next `resume`.
+void task_runner::tell_unprepared(const error& why, bool may_pass) {
   const bool killed = why.is(errc::killed);
   if (killed && !stop_work_.stop_requested()) warn(why.what);
   post(supervise::prepare_failed{agent::verdict::setup_failed, why.what, killed,
-                                 why.is(errc::corrupt)});
+                                 may_pass || why.is(errc::corrupt)});
 }
 
 slot_request task_runner::make_slot_request() const {

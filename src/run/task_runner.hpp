@@ -54,7 +54,7 @@ class task_runner {
 
   // task_prepare.cpp: a slot, setup
   boost::asio::awaitable<void> prepare();
-  void tell_unprepared(const error& why);
+  void tell_unprepared(const error& why, bool may_pass);
   boost::asio::awaitable<result<void>> lend_slot();
   boost::asio::awaitable<result<void>> set_up();
   boost::asio::awaitable<result<void>> settle_orphan();

@@ -4,6 +4,7 @@
 #include <remora/run/git_jobs.hpp>
 
 #include <failing_call.hpp>
+#include <remora/git/left_out.hpp>
 
 #include "../checkpoint/fixture.hpp"
 #include "run/recover.hpp"
@@ -108,6 +109,19 @@ BOOST_AUTO_TEST_CASE(G13_a_result_takes_the_place_of_a_branch_that_holds_no_comm
     BOOST_TEST(ref(task_branch) == made.commit.hex());
     BOOST_TEST(shown(made.commit) == "last");
   }
+}
+
+BOOST_AUTO_TEST_CASE(G13_where_nobody_knows_what_a_result_lacks_its_worktree_stays) {
+  const auto r = save_on(commit_of_the_agent(), 1);
+  run::result_request again = result_of(r);
+  again.published = publish(r).commit;
+  again.published_whole = false;
+  delete_object(r.mind);
+  run::git_worker worker(git::repository::discover(repo_dir.path()).value());
+  const auto made = run::publish_result(&worker, again).value();
+  BOOST_TEST(!made.whole);
+  BOOST_REQUIRE(made.left_out.size() == 1u);
+  BOOST_TEST(git::is_nowhere_else(made.left_out[0].reason));
 }
 
 BOOST_AUTO_TEST_CASE(G13_a_branch_that_holds_no_commit_is_put_back_before_its_worktree_is_used) {

@@ -1,8 +1,8 @@
 // Processes that an earlier orchestrator started, or is: known again by pid, start time and boot,
 // looked at and signalled through a pidfd, so that a number that was used again, or is from before
 // a reboot, is nobody of ours (P8, X6). Who cannot be looked at, as without descriptors or memory
-// (EMFILE, ENFILE, ENOMEM), may live: that is an error, and never nobody. Blocking, short. Thread:
-// any.
+// (EMFILE, ENFILE, ENOMEM), may live: that is an error, and never nobody; another user's process is
+// none of ours. Blocking, short. Thread: any.
 #pragma once
 
 #include <chrono>

@@ -22,7 +22,8 @@ struct prepare_failed {
   agent::verdict verdict;
   std::string detail;
   bool killed = false;   ///< by a signal, and not for a reason of its own; nobody of it is left
-  bool damaged = false;  ///< what the repository should hold: the task goes on once it is mended
+  /// What the repository should hold, or it could not be read: the task goes on once it can.
+  bool damaged = false;
 };  ///< setup_failed, spawn_failed
 struct started {};  ///< exec proven
 struct spawn_failed {
