@@ -67,7 +67,9 @@ entry_list list_entries(const fs::path& common_dir) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::string name(names.name(i));
     const auto text = read_regular(entries->get(), name + "/gitdir", most_gitfile);
-    if (!text && !says_gone(text.error())) found.unread = text.error();
+    const bool none = !text && (text.error().is_errno(ENOENT) || text.error().is_errno(ENOTDIR) ||
+                                text.error().is(errc::unsupported));
+    if (!text && !none) found.unread = text.error();
     if (!text) continue;
     const fs::path entry = common_dir / "worktrees" / name;
     // Relative with `worktree.useRelativePaths` (git 2.48).

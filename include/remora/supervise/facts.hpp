@@ -21,7 +21,7 @@ struct prepared {};  ///< the slot is ready, setup has run
 struct prepare_failed {
   agent::verdict verdict;
   std::string detail;
-  bool killed = false;   ///< by a signal, and not for a reason of its own; nobody of it is left
+  bool killed = false;  ///< by a signal, and not for a reason of its own; nobody of it is left
   /// What the repository should hold, or it could not be read: the task goes on once it can.
   bool damaged = false;
 };  ///< setup_failed, spawn_failed
