@@ -15,6 +15,16 @@ void unique_fd::reset(int fd) noexcept {
   fd_ = fd;
 }
 
+bool is_lack(const error& e) noexcept {
+  return e.is_errno(EMFILE) || e.is_errno(ENFILE) || e.is_errno(ENOMEM);
+}
+
+bool says_gone(const error& e) noexcept {
+  return e.is_errno(ENOENT) || e.is_errno(ENOTDIR) || e.is_errno(ELOOP) || e.is_errno(EISDIR) ||
+         e.is_errno(ENXIO) || e.is(errc::unsupported) || e.is(errc::too_large) ||
+         e.is(errc::corrupt);
+}
+
 result<unique_fd> open_at(int dir_fd, const std::string& path, int flags, mode_t mode) {
   for (;;) {
     const int fd = ::openat(dir_fd, path.c_str(), flags | O_CLOEXEC, mode);

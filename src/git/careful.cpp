@@ -18,16 +18,6 @@
 
 namespace remora::git {
 
-bool is_lack(const error& e) noexcept {
-  return e.is_errno(EMFILE) || e.is_errno(ENFILE) || e.is_errno(ENOMEM);
-}
-
-bool says_gone(const error& e) noexcept {
-  return e.is_errno(ENOENT) || e.is_errno(ENOTDIR) || e.is_errno(ELOOP) || e.is_errno(EISDIR) ||
-         e.is_errno(ENXIO) || e.is(errc::unsupported) || e.is(errc::too_large) ||
-         e.is(errc::corrupt);
-}
-
 result<unique_fd> open_directory(int parent, const std::string& name) {
   return open_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
 }

@@ -10,13 +10,6 @@
 
 namespace remora::git {
 
-/// Too few descriptors or too little memory: it says nothing of the file, and may pass.
-bool is_lack(const error& e) noexcept;
-
-/// Nothing is there, or something else than was looked for. Any other error says that the look
-/// failed, and nothing of what is there.
-bool says_gone(const error& e) noexcept;
-
 /// A directory for reading its names. `name` is one component.
 result<unique_fd> open_directory(int parent, const std::string& name);
 

@@ -43,9 +43,7 @@ result<attempt_remains> inspect_attempt(const std::filesystem::path& attempt_dir
   REMORA_TRY(remains.alive, is_locked(attempt_dir / "lock"));
   const auto text = read_file(attempt_dir / "exit", 4096);
   if (!text && text.error().is_errno(ENOENT)) return remains;
-  const bool lacking = !text && (text.error().is_errno(EMFILE) || text.error().is_errno(ENFILE) ||
-                                 text.error().is_errno(ENOMEM));
-  if (!text && (remains.alive || lacking)) return text.error();
+  if (!text && (remains.alive || is_lack(text.error()))) return text.error();
   if (text) remains.exit = parse_exit(*text);
   if (!remains.exit && !remains.alive)
     return fail(errc::corrupt, fmt::format("{} holds no exit status; remove it to go on without",

@@ -16,11 +16,8 @@ namespace {
 result<std::string> words_of(const fs::path& file) {
   const auto text = read_file(file, 4096);
   if (text) return std::string(trim(*text));
-  const error& e = text.error();
-  if (e.is_errno(ENOENT) || e.is_errno(ENOTDIR) || e.is_errno(EISDIR) || e.is_errno(ELOOP) ||
-      e.is(errc::too_large))
-    return std::string();
-  return e;
+  if (says_gone(text.error())) return std::string();
+  return text.error();
 }
 
 /// `entry`: git's directory of a worktree that has the branch.

@@ -34,6 +34,14 @@ class unique_fd {
   int fd_ = -1;
 };
 
+/// Of a look that failed: too few descriptors or too little memory. It says nothing of what is
+/// there, and may pass.
+bool is_lack(const error& e) noexcept;
+
+/// Of a look that failed: nothing is there, or something else than was looked for. Any other error
+/// says nothing of what is there.
+bool says_gone(const error& e) noexcept;
+
 /// `openat` with O_CLOEXEC. Errors: errno, with the path.
 result<unique_fd> open_at(int dir_fd, const std::string& path, int flags, mode_t mode = 0600);
 inline result<unique_fd> open_file(const std::filesystem::path& path, int flags,
