@@ -303,13 +303,14 @@ std::vector<made_worktree> made_worktrees(const repository& repo) {
     made_worktree made{.root = root};
     std::error_code ec;
     const fs::file_type type = fs::symlink_status(root, ec).type();
-    made.there = type == fs::file_type::directory || type == fs::file_type::none;  // who knows
+    made.there = type == fs::file_type::directory;
+    made.unclear = type == fs::file_type::none;
     made.half = is_half_made(repo.common_dir(), root);
     if (const auto entry = entries.find(root); entry != entries.end()) {
       made.git_dir = entry->second;
       const auto owner = made_for(entry->second);
       if (owner) made.branch = *owner;
-      made.there = made.there || !owner;
+      made.unclear = made.unclear || !owner;
     }
     found.push_back(std::move(made));
   }
@@ -395,15 +396,15 @@ std::vector<emptied_entry> emptied_entries(const repository& repo) {
   std::vector<emptied_entry> found;
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(repo.common_dir() / "worktrees", ec))
-    if (auto emptied = find_emptied(repo.common_dir(), entry.path());
-        emptied && !is_in_the_making(entry.path()))
-      found.push_back(std::move(*emptied));
+    if (!is_in_the_making(entry.path()))
+      if (auto emptied = find_emptied(repo.common_dir(), entry.path()))
+        found.push_back(std::move(*emptied));
   return found;
 }
 
 result<bool> remove_emptied_entry(const repository& repo, const fs::path& git_dir) {
   REMORA_TRY(const unique_fd lock, lock_worktrees(repo.common_dir(), {}));
-  if (!find_emptied(repo.common_dir(), git_dir) || is_in_the_making(git_dir)) return false;
+  if (is_in_the_making(git_dir) || !find_emptied(repo.common_dir(), git_dir)) return false;
   REMORA_CHECK(remove_entry(repo.common_dir(), git_dir));
   return true;
 }

@@ -102,7 +102,7 @@ void find_run_directories(const git::repository& repo, std::vector<leftover>& fo
 }
 
 bool is_gone(const git::repository& repo, const git::made_worktree& tree) {
-  if (tree.there || !fs::is_directory(tree.root.parent_path())) return false;
+  if (tree.there || tree.unclear || !fs::is_directory(tree.root.parent_path())) return false;
   const auto run = run_named_in(tree.branch);
   if (!run) return true;
   const run_trace trace = trace_of(repo, *run);
@@ -195,7 +195,7 @@ void find_branches(const git::repository& repo, const std::vector<git::made_work
   for (const git::ref_info& ref : *refs) {
     const auto run = run_named_in(ref.name);
     const bool used = repo.head_ref() == ref.name || std::ranges::any_of(trees, [&](const auto& t) {
-                        return t.there && t.branch == ref.name;
+                        return t.unclear || (t.there && t.branch == ref.name);
                       });
     if (!run || used || trace_of(repo, *run) != run_trace::unknown) continue;
     const auto merged = is_merged(repo, ref.target);

@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 #include <boost/test/unit_test.hpp>
+#include <failing_call.hpp>
 #include <remora/run/doctor.hpp>
 #include <remora/run/leftovers.hpp>
 #include <remora/run/run_record.hpp>
@@ -286,6 +287,22 @@ BOOST_AUTO_TEST_CASE(G6_what_an_interrupted_run_prepared_and_no_ref_names_is_kep
   run::sweep_leftovers(*repo);
   files.git("gc -q --prune=now");
   BOOST_TEST(files.git("cat-file -t " + prepared.hex()) == "blob");
+}
+
+BOOST_AUTO_TEST_CASE(G11_the_branch_of_a_worktree_that_nobody_can_look_at_stays) {
+  const fs::path slot = add_slot("1");
+  files.git("-C " + slot.string() + " checkout -q --detach");
+  fs::remove_all(slot);
+  {
+    const test::failing_call failing("openat", "/worktrees/1", EMFILE, 1);
+    const auto trees = git::made_worktrees(*repo);
+    BOOST_REQUIRE(trees.size() == 1u);
+    BOOST_TEST(trees.front().unclear);
+    BOOST_TEST(!trees.front().there);
+  }
+  const test::failing_call failing("openat", "/worktrees/1", EMFILE, 1);
+  BOOST_TEST(kinds().empty());
+  BOOST_TEST(failing.left() == 0);
 }
 
 BOOST_AUTO_TEST_CASE(objects_of_dead_writers_are_told_of_and_swept) {

@@ -37,7 +37,8 @@ struct made_worktree {
   std::filesystem::path root;
   std::filesystem::path git_dir{};  ///< empty: git has no entry for it
   std::string branch{};  ///< that it was made for, `refs/heads/…`; empty: nothing says it any more
-  bool there = false;    ///< the directory is, or nobody can tell whose it was
+  bool there = false;    ///< the directory is
+  bool unclear = false;  ///< whether it is, or whose, could not be looked at: leave all of it
   bool half = false;  ///< nobody's: not made to its end, or set aside for another task (reuse.hpp)
 };
 std::vector<made_worktree> made_worktrees(const repository& repo);
