@@ -19,7 +19,6 @@ namespace {
 
 using id_set = std::unordered_set<oid>;
 
-constexpr std::uint64_t read_whole_below = 4 << 20;
 constexpr std::size_t copied_below = 64 << 20;
 
 }  // namespace

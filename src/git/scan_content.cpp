@@ -15,6 +15,7 @@
 #include "git/lfs.hpp"
 #include "git/object_format.hpp"
 #include "git/scanner.hpp"
+#include "git/transfer.hpp"
 
 namespace remora::git {
 namespace {
@@ -24,7 +25,6 @@ namespace {
 constexpr std::chrono::nanoseconds longest_dirty = std::chrono::seconds(35);
 
 constexpr std::int64_t second = 1'000'000'000;
-constexpr std::int64_t read_whole_below = 4 << 20;
 
 bool is_file(mode m) {
   return m == mode::file || m == mode::executable;
@@ -45,21 +45,6 @@ std::optional<std::uint64_t> object_size(const repository& repo, const oid& id) 
     return std::nullopt;
   }
   return size;
-}
-
-/// Fills `into` with at most `size` bytes from the start of `fd`; fewer if the file ends before.
-result<void> read_start(int fd, std::size_t size, std::string& into) {
-  into.resize(size);
-  std::size_t filled = 0;
-  while (filled < size) {
-    const ssize_t n = ::pread(fd, into.data() + filled, size - filled, static_cast<off_t>(filled));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return os_error(errno, "cannot read");
-    if (n == 0) break;
-    filled += static_cast<std::size_t>(n);
-  }
-  into.resize(filled);
-  return {};
 }
 
 /// A filter program other than git-lfs, whose pointers are known by what they are. No pattern:
@@ -242,9 +227,11 @@ result<bool> scanner::capture(int fd, found& at) {
 /// at fault; all others are the object database's.
 result<std::optional<oid>> scanner::read_once(int fd, const found& at, const struct stat& st,
                                               bool last_try) {
-  if (st.st_size < read_whole_below) {
-    const auto read = read_start(fd, static_cast<std::size_t>(st.st_size), buffer_);
+  if (const auto size = static_cast<std::uint64_t>(st.st_size); size < read_whole_below) {
+    buffer_.resize(size);
+    const auto read = read_at(fd, buffer_, 0);
     if (!read) return fail(errc::unsupported, read.error().what);
+    buffer_.resize(*read);
     struct stat after{};
     const bool settled = ::fstat(fd, &after) == 0 && stamp_of(after) == stamp_of(st);
     if (!settled && !last_try) return std::optional<oid>();

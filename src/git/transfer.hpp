@@ -12,6 +12,9 @@
 
 namespace remora::git {
 
+/// A smaller file is read at once, a larger one in pieces.
+constexpr std::uint64_t read_whole_below = 4 << 20;
+
 /// Fills `into` from `offset`; short only at the end of the file. Errors: errno.
 inline result<std::size_t> read_at(int fd, std::span<char> into, std::uint64_t offset) {
   std::size_t filled = 0;
