@@ -184,8 +184,7 @@ result<int> checkpoint_restore_command(session& s, const restore_options& o) {
     s.out << fmt::format("would write {} files into {}\n", all.files.size(), to.string());
     return 0;
   }
-  REMORA_TRY(const git::restore_report report,
-             git::export_tree(c->where.repo, files.tree, files.manifest, to, {}));
+  REMORA_TRY(const git::restore_report report, git::export_files(c->where.repo, files, to, {}));
   s.out << fmt::format("{} files restored into {}\n", report.files_written, to.string());
   for (const git::omission& m : report.not_restored)
     s.err << fmt::format("remora: not restored: {} ({})\n", printable(m.path), m.reason);

@@ -1,8 +1,9 @@
-// The built-in conversions of a checkout.
+#include "git/checkout_filter.hpp"
+
 #include <git2/sys/repository.h>
 
 #include "git/look_twice.hpp"
-#include "git/tree_writer.hpp"
+#include "git/scanner.hpp"
 
 namespace remora::git {
 namespace {
@@ -17,59 +18,69 @@ struct owned_buffer {
   ~owned_buffer() { git_buf_dispose(&buf); }
 };
 
-/// A value of the attribute that would have needed a program or an encoder.
-std::string attribute(const repository& repo, const std::string& path, const char* name,
-                      const oid& attributes_from) {
-  git_attr_options options{};
-  options.version = GIT_ATTR_OPTIONS_VERSION;
-  options.flags = GIT_ATTR_CHECK_NO_SYSTEM;
-  if (!attributes_from.is_zero()) {
-    options.flags |= GIT_ATTR_CHECK_INCLUDE_COMMIT;
-    options.attr_commit_id = to_git(attributes_from);
+result<void> add_attributes(const repository& repo, git_index* index, const oid& tree,
+                            const std::string& prefix, int depth) {
+  const auto entries = repo.read_tree(tree);
+  if (!entries && !entries.error().is(errc::corrupt)) return entries.error();
+  if (!entries || depth >= scanner::max_depth) return {};
+  for (const tree_entry& e : *entries) {
+    if (e.mode == mode::directory) {
+      REMORA_CHECK(add_attributes(repo, index, e.id, prefix + e.name + '/', depth + 1));
+    } else if (e.name == ".gitattributes" && e.mode != mode::symlink) {
+      const std::string path = prefix + e.name;
+      git_index_entry entry{};
+      entry.mode = GIT_FILEMODE_BLOB;
+      entry.id = to_git(e.id);
+      entry.path = path.c_str();
+      if (!git_odb_exists(repo.odb(), &entry.id)) continue;
+      if (const int code = git_index_add(index, &entry); code != 0)
+        return git_failure(code, "cannot take attributes from " + path);
+    }
   }
+  return {};
+}
+
+}  // namespace
+
+result<checkout_filter> checkout_filter::open(const repository& repo, const oid& attributes) {
+  REMORA_TRY(repository bare, repo.reopen_bare());
+  git_index* raw = nullptr;
+  if (const int code = git_index_new(&raw); code != 0)
+    return git_failure(code, "cannot make an index");
+  const index_handle index(raw);
+  if (!attributes.is_zero()) {
+    REMORA_CHECK(add_attributes(bare, raw, attributes, "", 0));
+  }
+  if (const int code = git_repository_set_index(bare.raw(), raw); code != 0)
+    return git_failure(code, "cannot take attributes from an index");
+  return checkout_filter(std::move(bare));
+}
+
+std::string checkout_filter::attribute(const std::string& path, const char* name) const {
   const char* value = nullptr;
-  if (git_attr_get_ext(&value, repo.raw(), &options, path.c_str(), name) != 0) {
+  if (git_attr_get(&value, bare_.raw(), GIT_ATTR_CHECK_NO_SYSTEM, path.c_str(), name) != 0) {
     git_error_clear();
     return {};
   }
   return git_attr_value(value) == GIT_ATTR_VALUE_STRING ? value : std::string();
 }
 
-/// libgit2 looks for attributes in the index of the user's checkout, too, and fails where it
-/// refuses that (G20). What is written here is no file of that checkout.
-void do_without_refused_index(const repository& repo) {
-  git_index* raw = nullptr;
-  const bool refused = git_repository_index(&raw, repo.raw()) != 0;
-  git_error_clear();
-  if (refused && git_index_new(&raw) != 0) return;
-  const index_handle index(raw);
-  if (refused) git_repository_set_index(repo.raw(), raw);
-}
-
-}  // namespace
-
-result<std::string> checkout_bytes(const repository& repo, const oid& blob, const std::string& path,
-                                   const oid& attributes_from, std::string& unfiltered) {
-  do_without_refused_index(repo);
+result<checkout_filter::converted> checkout_filter::convert(const oid& blob,
+                                                            const std::string& path) const {
   const git_oid id = to_git(blob);
   git_blob* raw = nullptr;
-  const int found = look_twice(repo, [&] { return git_blob_lookup(&raw, repo.raw(), &id); });
+  const int found = look_twice(bare_, [&] { return git_blob_lookup(&raw, bare_.raw(), &id); });
   if (found != 0) return git_failure(found, "cannot read an object", errc::corrupt);
   const blob_handle owner(raw);
   git_blob_filter_options options{};
   options.version = GIT_BLOB_FILTER_OPTIONS_VERSION;
   options.flags = GIT_BLOB_FILTER_CHECK_FOR_BINARY;
-  if (!attributes_from.is_zero()) {
-    options.flags |= GIT_BLOB_FILTER_ATTRIBUTES_FROM_COMMIT;
-    options.attr_commit_id = to_git(attributes_from);
-  }
   owned_buffer out;
   if (const int code = git_blob_filter(&out.buf, raw, path.c_str(), &options); code != 0)
     return git_failure(code, "cannot convert a file");
-  unfiltered = attribute(repo, path, "filter", attributes_from);
-  if (unfiltered.empty())
-    unfiltered = attribute(repo, path, "working-tree-encoding", attributes_from);
-  return std::string(out.buf.ptr, out.buf.size);
+  std::string unfiltered = attribute(path, "filter");
+  if (unfiltered.empty()) unfiltered = attribute(path, "working-tree-encoding");
+  return converted{std::string(out.buf.ptr, out.buf.size), std::move(unfiltered)};
 }
 
 }  // namespace remora::git

@@ -158,6 +158,12 @@ result<repository> repository::reopen() const {
   return repository(std::make_unique<impl>(std::move(opened)));
 }
 
+result<repository> repository::reopen_bare() const {
+  constexpr unsigned here = GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE;
+  REMORA_TRY(repository_impl opened, open_repository(impl_->common_dir, here));
+  return repository(std::make_unique<impl>(std::move(opened)));
+}
+
 const std::filesystem::path& repository::common_dir() const noexcept {
   return impl_->common_dir;
 }

@@ -141,7 +141,7 @@ result<void> restore_submodules(const repository& repo, int root,
     const manifest inner = below(wanted, s.path);
     restore_report filled;
     REMORA_CHECK(replace_files(repo, {dir->get(), git_dir, ignore, index},
-                               {s.files, &inner, nullptr, {}, {}}, stop, filled));
+                               {s.files, &inner, nullptr, {}, s.files}, stop, filled));
     report.files_written += filled.files_written;
     report.files_removed += filled.files_removed;
     for (omission& o : filled.not_restored)
@@ -193,8 +193,8 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
 
   const shared_rules shared = shared_rules::read(repo);
   REMORA_TRY(const index_view index, index_view::read(git_dir.get()));
-  write_request request{what.tree, &what.manifest, nullptr, {}, what.head.commit};
   REMORA_TRY(const oid head_tree, tree_of(repo, what.head.commit));
+  write_request request{what.tree, &what.manifest, nullptr, {}, head_tree};
   REMORA_TRY(const index_state changed, spelled_out(repo, what.index));
   for (const index_entry& e : changed.entries)
     if (e.skip_worktree && e.stage == 0) request.skipped.emplace(e.path, e.id);
@@ -216,8 +216,8 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
   return report;
 }
 
-result<restore_report> export_tree(const repository& repo, const oid& tree_id, const manifest& m,
-                                   const std::filesystem::path& to, std::stop_token stop) {
+result<restore_report> export_files(const repository& repo, const snapshot& what,
+                                    const std::filesystem::path& to, std::stop_token stop) {
   REMORA_CHECK(make_directories(to, 0777));
   REMORA_TRY(const unique_fd root, open_file(to, O_RDONLY | O_DIRECTORY));
   name_list names;
@@ -225,9 +225,10 @@ result<restore_report> export_tree(const repository& repo, const oid& tree_id, c
   if (names.size() > 0)
     return fail(errc::usage,
                 fmt::format("{} is not empty: name a directory that is new", to_utf8(to.string())));
-  manifest plain = m;
-  plain.left_out.clear();  // nothing is there that could be spared
-  const write_request request{tree_id, &plain, nullptr, {}, {}};
+  manifest plain = what.manifest;
+  plain.left_out.clear();                                // nothing is there that could be spared
+  const auto head = repo.read_commit(what.head.commit);  // may be lost, with the files there
+  const write_request request{what.tree, &plain, nullptr, {}, head ? head->tree : what.tree};
   REMORA_TRY(restore_report report, tree_writer(repo, root.get(), request, stop).run());
   make_empty_directories(root.get(), plain, report);
   REMORA_CHECK(restore_submodules(repo, root.get(), repo.common_dir(), shared_rules::read(repo),

@@ -223,12 +223,23 @@ result<void> tree_writer::submodule(int dir, const std::string& path, const std:
   return {};
 }
 
+/// `unfiltered` gets the name of a filter that would have had to run.
+result<std::string> tree_writer::as_checked_out(const std::string& path, const oid& blob,
+                                                std::string& unfiltered) {
+  if (!filter_) {
+    REMORA_TRY(filter_, checkout_filter::open(repo_, request_.attributes));
+  }
+  REMORA_TRY(checkout_filter::converted file, filter_->convert(blob, path));
+  unfiltered = std::move(file.unfiltered);
+  return std::move(file.bytes);
+}
+
 /// Nothing where the object cannot be had: that is reported.
 result<std::optional<std::string>> tree_writer::content(const std::string& path,
                                                         const tree_entry& e) {
   std::string unfiltered;
   auto bytes = converted_.contains(path) && e.mode != mode::symlink
-                   ? checkout_bytes(repo_, e.id, path, request_.attributes_from, unfiltered)
+                   ? as_checked_out(path, e.id, unfiltered)
                    : repo_.read_blob(e.id);
   if (bytes && unfiltered == "lfs" && lfs::is_pointer(*bytes)) {
     REMORA_TRY(std::optional<std::string> file, lfs(repo_).file_of(*bytes));

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <remora/git/restore.hpp>
 #include <set>
 
+#include "git/checkout_filter.hpp"
 #include "git/handles.hpp"
 #include "git/scanner.hpp"
 
@@ -31,7 +33,7 @@ struct write_request {
   /// Of a sparse checkout, with their ids: absent where the tree has the very id. A file that is
   /// marked and differs was there.
   std::map<std::string, oid, std::less<>> skipped;
-  oid attributes_from;  ///< the commit whose attributes rule conversions; zero: the checkout's
+  oid attributes;  ///< the tree whose attributes rule conversions; zero: none
 };
 
 class tree_writer {
@@ -56,6 +58,8 @@ class tree_writer {
   result<void> submodule(int dir, const std::string& path, const std::string& name);
   result<void> put_file(int dir, const std::string& path, const tree_entry& e,
                         const std::string& bytes, bool replaces);
+  result<std::string> as_checked_out(const std::string& path, const oid& blob,
+                                     std::string& unfiltered);
   result<std::optional<std::string>> content(const std::string& path, const tree_entry& e);
   result<void> links();
 
@@ -76,6 +80,7 @@ class tree_writer {
   path_set converted_now_;  ///< of what is there
   path_set filled_;         ///< submodules whose files come afterwards
   std::vector<link> links_;
+  std::optional<checkout_filter> filter_;  ///< opened by the first file that needs it
   restore_report report_;
 };
 
@@ -89,10 +94,5 @@ void make_empty_directories(int root, const manifest& wanted, restore_report& re
 /// directories that are empty then. Nothing that is ignored is in a scan.
 void remove_leftovers(const repository& repo, int root, const scan_result& now, const oid& tree,
                       const manifest& wanted, restore_report& report);
-
-/// The bytes that a checkout writes for a blob (`text`, `eol`, `ident`; no filter program runs).
-/// `unfiltered` gets the name of a filter that would have had to run.
-result<std::string> checkout_bytes(const repository& repo, const oid& blob, const std::string& path,
-                                   const oid& attributes_from, std::string& unfiltered);
 
 }  // namespace remora::git

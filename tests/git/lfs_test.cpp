@@ -131,12 +131,12 @@ BOOST_AUTO_TEST_CASE(W15_a_restore_takes_an_unchanged_file_from_the_store) {
   for (const char* name : {"there.bin", "gone.bin"})
     s.repo.write(name, pointer(name[0] == 't' ? id : std::string(64, 'b'), 5));
   s.repo.git("add -A");
-  const git::oid tree = must(git::oid::parse(s.repo.git("write-tree")));
+  git::snapshot what;
+  what.tree = must(git::oid::parse(s.repo.git("write-tree")));
   write_bytes(s.repo.path() / ".git/lfs/objects/aa/aa" / id, "bytes");
-  git::manifest m;
-  m.converted = {"gone.bin", "there.bin"};
+  what.manifest.converted = {"gone.bin", "there.bin"};
   const fs::path to = s.repo.beside("out");
-  const auto report = must(git::export_tree(*s.opened, tree, m, to, {}));
+  const auto report = must(git::export_files(*s.opened, what, to, {}));
   BOOST_TEST(read_bytes(to / "there.bin") == "bytes");
   BOOST_TEST(read_bytes(to / "gone.bin") == pointer(std::string(64, 'b'), 5));
   BOOST_REQUIRE(report.not_restored.size() == 1u);

@@ -321,7 +321,7 @@ BOOST_AUTO_TEST_CASE(C4_names_that_lead_elsewhere_are_refused) {
     BOOST_TEST(report.not_restored.size() == 1u, name);
     BOOST_TEST(read_bytes(s.second / ".git") == before);
     const auto out = s.repo.beside("export");
-    const auto exported = must(git::export_tree(*s.opened, tree, {}, out, {}));
+    const auto exported = must(git::export_files(*s.opened, taken, out, {}));
     BOOST_TEST(exported.not_restored.size() == 1u, name);
     BOOST_TEST(std::filesystem::is_empty(out));
   }
@@ -378,6 +378,29 @@ BOOST_AUTO_TEST_CASE(W14_converted_files_come_back_as_a_checkout_writes_them) {
   s.restore(taken);
   BOOST_TEST(read_bytes(s.second / "a.txt") == "a\r\nb\r\n");
   BOOST_TEST(read_bytes(s.second / "b.txt") == "only lf\n");
+}
+
+BOOST_AUTO_TEST_CASE(W14_the_users_checkout_does_not_rule_conversions) {
+  for (const bool gone : {true, false}) {
+    pair s([](const test_repo& r) {
+      r.write(".gitattributes", "*.txt text eol=crlf\n");
+      r.write("a.txt", "a\nb\n");
+    });
+    settle_index(s);
+    const auto taken = s.take();
+    if (gone) {
+      s.repo.git("rm -q .gitattributes");
+    } else {
+      s.repo.write(".gitattributes", "*.txt text eol=lf\n");
+      s.repo.git("add -A");
+    }
+    std::filesystem::remove(s.second / "a.txt");
+    s.restore(taken);
+    BOOST_TEST(read_bytes(s.second / "a.txt") == "a\r\nb\r\n", gone);
+    const auto out = s.repo.beside("export");
+    must(git::export_files(*s.opened, taken, out, {}));
+    BOOST_TEST(read_bytes(out / "a.txt") == "a\r\nb\r\n", gone);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(G20_conversions_do_without_an_index_that_libgit2_refuses) {
@@ -480,10 +503,10 @@ BOOST_AUTO_TEST_CASE(an_export_needs_an_empty_directory) {
   s.write("x/y", "z");
   const auto taken = s.take();
   const auto to = s.repo.beside("out");
-  const auto report = must(git::export_tree(*s.opened, taken.tree, taken.manifest, to, {}));
+  const auto report = must(git::export_files(*s.opened, taken, to, {}));
   BOOST_TEST(report.files_written == 2u);
   BOOST_TEST(read_bytes(to / "x/y") == "z");
-  const auto again = git::export_tree(*s.opened, taken.tree, taken.manifest, to, {});
+  const auto again = git::export_files(*s.opened, taken, to, {});
   BOOST_REQUIRE(again.has_error());
   BOOST_TEST(again.error().is(errc::usage));
 }

@@ -130,9 +130,23 @@ BOOST_AUTO_TEST_CASE(W6_a_dirty_submodule_is_exported_as_a_repository) {
   p.work();
   const auto taken = p.made->take();
   const fs::path to = p.made->repo.beside("exported");
-  const auto report = must(git::export_tree(*p.made->opened, taken.tree, taken.manifest, to, {}));
+  const auto report = must(git::export_files(*p.made->opened, taken, to, {}));
   BOOST_TEST(report.not_restored.empty());
   BOOST_TEST(p.view(to) == p.view(p.made->root));
+}
+
+BOOST_AUTO_TEST_CASE(W14_a_file_that_a_submodules_checkout_converted_is_exported_as_it_is) {
+  test_repo library;
+  library.write(".gitattributes", "*.txt text eol=crlf\n");
+  library.write("dos.txt", "a\nb\n");
+  library.commit("dos");
+  slot s([&](const test_repo& r) { r.git(add(library, "lib")); });
+  s.git("submodule update -q --init");
+  shell(s.root, "touch -d '1000 seconds' \"$(git -C lib rev-parse --absolute-git-dir)/index\"");
+  const auto taken = s.take();
+  const fs::path to = s.repo.beside("exported");
+  must(git::export_files(*s.opened, taken, to, {}));
+  BOOST_TEST(read_bytes(to / "lib/dos.txt") == "a\r\nb\r\n");
 }
 
 BOOST_AUTO_TEST_CASE(W6_only_what_changed_in_a_submodule_is_written) {

@@ -77,6 +77,8 @@ class repository {
   static result<repository> discover(const std::filesystem::path& path);
   /// The same repository for another thread, by its git directory: nothing is searched for.
   result<repository> reopen() const;
+  /// The same as if it had no checkout: nothing there says anything of a file.
+  result<repository> reopen_bare() const;
 
   repository(repository&&) noexcept;
   repository& operator=(repository&&) noexcept;

@@ -14,7 +14,8 @@ struct restore_report {
   std::vector<omission> not_restored;  ///< with the reason
 };
 
-/// Makes the worktree's files, HEAD and index equal `what`. HEAD: `branch` is moved to the head
+/// Makes the worktree's files, HEAD and index equal `what`. Files are converted as the attributes
+/// of its head commit say. HEAD: `branch` is moved to the head
 /// commit if it is an ancestor of it and HEAD was on it; else HEAD is detached there. No other
 /// branch is moved. Errors: errc::vanished, errc::stopped (then the worktree is unusable: start
 /// again), errno.
@@ -22,9 +23,10 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
                                         const std::string& branch, const snapshot& what,
                                         std::stop_token stop);
 
-/// Only the files of `tree_id` and what `m` says, into an empty or absent directory `to`.
+/// Only the files of `what`, into an empty or absent directory `to`, converted as the attributes of
+/// its head commit say; where that cannot be read, as its own do.
 /// Errors: errc::usage if `to` is not empty.
-result<restore_report> export_tree(const repository& repo, const oid& tree_id, const manifest& m,
-                                   const std::filesystem::path& to, std::stop_token stop);
+result<restore_report> export_files(const repository& repo, const snapshot& what,
+                                    const std::filesystem::path& to, std::stop_token stop);
 
 }  // namespace remora::git
