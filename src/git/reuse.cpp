@@ -113,8 +113,7 @@ result<void> fill(const repository& repo, int root, const new_entry& entry, cons
   struct stat st{}, above{};
   if (::fstat(root, &st) != 0 || ::fstatat(root, "..", &above, 0) != 0)
     return os_error(errno, "cannot stat the worktree");
-  const std::string here = fmt::format("/proc/self/fd/{}/", root);
-  if (has_attributes(here + ".", attributes_of(here + "..")) ||
+  if (has_attributes(root, ".", attributes_of(root, "..")) ||
       (st.st_gid != ::getegid() && st.st_gid != above.st_gid))
     return unfit("its directory has attributes, or another group");
   const mode_t as_reserved = 0700 | (st.st_mode & S_ISGID);

@@ -28,11 +28,11 @@ bool may_convert(std::string_view attributes);
 /// security, which labels every file.
 using attribute_names = std::set<std::string, std::less<>>;
 
-/// Those at `path`, which is not followed, and what it hands down; an empty name among them: there
-/// are others.
-attribute_names attributes_of(const std::string& path);
+/// Those of `name` in `dir`, which is not followed, and what it hands down; an empty name among
+/// them: there are others.
+attribute_names attributes_of(int dir, const std::string& name);
 
-/// Whether `path` has others than `but`.
-bool has_attributes(const std::string& path, const attribute_names& but);
+/// Whether it has others than `but`.
+bool has_attributes(int dir, const std::string& name, const attribute_names& but);
 
 }  // namespace remora::git
