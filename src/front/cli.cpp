@@ -31,6 +31,7 @@ struct arguments {
   std::vector<std::string> selectors;
   bool force = false;
   bool fix = false;
+  bool why = false;
   bool rerun_all = false;  ///< what `rerun` does anyway
   action chosen;
 };
@@ -113,9 +114,11 @@ void add_reading_commands(CLI::App& app, arguments& a) {
   list->add_option("--after", a.list.after, "those older than this run")->type_name("RUN");
   json_flag(list, a);
 
-  CLI::App* show = command(app, a, "show", "what became of a run or a task",
-                           [&](session& s) { return show_command(s, a.selector); });
+  CLI::App* show = command(app, a, "show", "what became of a run or a task", [&](session& s) {
+    return a.why ? why_command(s, a.selector) : show_command(s, a.selector);
+  });
   show->add_option("RUN[/TASK]", a.selector, "a run, or one task of it")->required();
+  show->add_flag("--why", a.why, "each decision, and what led to it");
   json_flag(show, a);
 
   CLI::App* log = command(app, a, "log", "what a task's agent said and did",

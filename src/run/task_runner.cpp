@@ -128,6 +128,11 @@ void task_runner::stop(supervise::stop_kind kind, bool insist) {
 void task_runner::feed(const supervise::fact& f) {
   const supervise::step next = machine_.on(f, run_.time.now());
   wake_.set(next.wake_at);
+  if (next.decided)
+    run_.tell("decided", about({{"fact", next.decided->fact},
+                                {"from", name(next.decided->from)},
+                                {"to", name(next.decided->to)},
+                                {"because", next.decided->because}}));
   for (const supervise::action& a : next.actions) perform(a);
 }
 

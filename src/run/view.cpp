@@ -32,6 +32,16 @@ run_fold fold_record(const recorded_run& r) {
   return fold;
 }
 
+/// Nothing: it was never put there, since the run was cut off on another machine.
+result<std::optional<journal_contents>> recorded_journal(const git::repository& repo,
+                                                         const recorded_run& r) {
+  REMORA_TRY(const git::commit_info commit, repo.read_commit(r.tip));
+  REMORA_TRY(const auto log, repo.read_path(commit.tree, "journal.jsonl"));
+  if (!log) return std::optional<journal_contents>();
+  REMORA_TRY(auto contents, parse_journal(*log, r.id + ":journal.jsonl"));
+  return std::optional(std::move(contents));
+}
+
 }  // namespace
 
 result<std::vector<run_id>> all_runs(const git::repository& repo) {
@@ -139,18 +149,26 @@ result<run_view> load_run(const git::repository& repo, const run_id& id) {
   view.local = contents.has_value();
   if (!contents) {
     REMORA_TRY(const recorded_run recorded, read_run(repo, id));
-    REMORA_TRY(const git::commit_info commit, repo.read_commit(recorded.tip));
-    REMORA_TRY(const auto log, repo.read_path(commit.tree, "journal.jsonl"));
+    REMORA_TRY(auto log, recorded_journal(repo, recorded));
     if (!log) {
       view.fold = fold_record(recorded);
       view.local = is_from_here(repo, recorded);  // then `resume` makes its journal anew
       return view;
     }
-    contents = parse_journal(*log, id.str() + ":journal.jsonl");
-    if (!contents) return contents.error();
+    contents = std::move(*log);
   }
   view.fold = fold_records(contents->records);
   return view;
+}
+
+result<std::vector<record>> load_records(const git::repository& repo, const run_id& id) {
+  auto contents = read_journal(run_layout(repo.common_dir(), id).journal());
+  if (contents) return std::move(contents->records);
+  if (!contents.error().is(errc::no_match)) return contents.error();
+  REMORA_TRY(const recorded_run recorded, read_run(repo, id));
+  REMORA_TRY(auto log, recorded_journal(repo, recorded));
+  if (!log) return fail(errc::no_match, fmt::format("the journal of run {} is not here", id.str()));
+  return std::move(log->records);
 }
 
 result<checkpoint::record> find_checkpoint(const checkpoint::store& store, const run_id& run,

@@ -3,12 +3,15 @@
 #include <remora/supervise/task_machine.hpp>
 #include <utility>
 
+#include "supervise/words.hpp"
+
 namespace remora::supervise {
 
 using agent::verdict;
 using enum phase;
 
 void task_machine::decide(agent::outcome why, std::string reason) {
+  because(words_for(why));
   verdict_ = std::move(why);
   reason_ = std::move(reason);
   cadence_.attempt_ends();
@@ -64,6 +67,7 @@ void task_machine::save_answered(std::uint64_t token, bool ok, std::string why, 
   if (awaited_ != token) return;
   if (phase_ != freezing && phase_ != saving) return;
   awaited_.reset();
+  if (!ok) because("not saved: " + why);
   if (phase_ == freezing) return ask_to_end(now);
   final_saved_ = ok;
   save_error_ = std::move(why);

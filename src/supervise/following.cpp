@@ -1,7 +1,11 @@
 // What follows an attempt: verification, the result, a successor, or the end.
-#include <algorithm>
+#include <fmt/format.h>
+
+#include <remora/core/units.hpp>
 #include <remora/supervise/task_machine.hpp>
 #include <utility>
+
+#include "supervise/words.hpp"
 
 namespace remora::supervise {
 
@@ -39,6 +43,8 @@ void task_machine::settle_completed() {
 
 void task_machine::conclude(agent::outcome o, time_point now) {
   const auto next = chain_.after(o, retry_in_, progress_, stop_.has_value(), now);
+  because(words_for(next.because.value_or(o)));
+  if (next.counted) because(fmt::format("life {} of {}", chain_.counted(), limits_.attempts));
   close_attempt(std::move(o), next.counted);
   if (next.because) last_ = *next.because;
   switch (next.then) {
@@ -57,6 +63,7 @@ void task_machine::conclude(agent::outcome o, time_point now) {
 
 void task_machine::go_on(milliseconds base, milliseconds wait, time_point now) {
   if (wait == milliseconds::zero()) return next_attempt();
+  because("after " + format_duration(wait));
   actions_.emplace_back(back_off{base});
   until_ = now + wait;
   phase_ = waiting;
@@ -112,36 +119,6 @@ void task_machine::end(task_outcome outcome) {
 
 std::optional<time_point> task_machine::wake_at() const {
   return phase_ == running ? running_wake() : until_;
-}
-
-std::string_view name(phase p) {
-  switch (p) {
-    case idle:
-      return "idle";
-    case preparing:
-      return "preparing";
-    case starting:
-      return "starting";
-    case running:
-      return "running";
-    case freezing:
-      return "freezing";
-    case grace:
-      return "grace";
-    case emptying:
-      return "emptying";
-    case saving:
-      return "saving";
-    case verifying:
-      return "verifying";
-    case publishing:
-      return "publishing";
-    case waiting:
-      return "waiting";
-    case finished:
-      return "finished";
-  }
-  return "";
 }
 
 std::string_view name(task_outcome o) {

@@ -1,5 +1,6 @@
 // While the agent runs: signs of life, deadlines, routine checkpoints.
 #include <algorithm>
+#include <remora/core/units.hpp>
 #include <remora/supervise/task_machine.hpp>
 
 namespace remora::supervise {
@@ -43,6 +44,8 @@ void task_machine::running_deadline(time_point now) {
     which = "idle";
 
   if (!which.empty()) {
+    because(which == "wall" ? format_duration(limits_.wall) + " since its start"
+                            : "nothing for " + format_duration(now - last_sign_));
     decide({verdict::timed_out, std::string(which), {}}, "timed out: " + std::string(which));
     return freeze_tree(now);
   }

@@ -1,7 +1,12 @@
 // The facts: which phase listens to which.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <remora/core/units.hpp>
 #include <remora/supervise/task_machine.hpp>
 #include <utility>
+
+#include "supervise/words.hpp"
 
 namespace remora::supervise {
 
@@ -13,9 +18,20 @@ task_machine::task_machine(limits l, std::uint64_t seed)
 
 step task_machine::on(const fact& f, time_point now) {
   if (phase_ == finished) return {};
+  const auto before = phase_;
   std::visit([&](const auto& known) { take(known, now); }, f);
   if (phase_ == running) checkpoint_if_due(now);
-  return {std::exchange(actions_, {}), wake_at()};
+  step made{std::exchange(actions_, {}), wake_at(), {}};
+  std::string words = std::exchange(because_, {});
+  if (phase_ != before || std::holds_alternative<stop>(f))
+    made.decided = decision{name(f), before, phase_, std::move(words)};
+  return made;
+}
+
+void task_machine::because(std::string_view words) {
+  if (words.empty() || because_.ends_with(words)) return;
+  if (!because_.empty()) because_ += ", ";
+  because_ += words;
 }
 
 void task_machine::take(const begin& f, time_point now) {
@@ -24,6 +40,7 @@ void task_machine::take(const begin& f, time_point now) {
   attempt_ = std::max(f.made, f.counted);
   changed_ = f.changed;
   cadence_.task_began(now);
+  if (f.counted > 0) because(fmt::format("{} of {} lives", f.counted, limits_.attempts));
   if (chain_.spent()) {
     last_ = {verdict::failed, "attempts", "no attempts are left: raise `attempts` to go on"};
     return end(task_outcome::failed);
@@ -42,6 +59,7 @@ void task_machine::take(const prepared&, time_point) {
 
 void task_machine::take(const prepare_failed& f, time_point now) {
   if (phase_ != preparing) return;
+  because(words_for({f.verdict, f.detail, {}}));
   if (f.killed)
     if (const auto next = chain_.after_cut_short(); next.then == follow::successor)
       return go_on(next.base, next.wait, now);
@@ -120,6 +138,7 @@ void task_machine::take(const emptied& f, time_point now) {
       return;
   }
   if (!f.proven) {
+    because("somebody of its tree may be left");
     actions_.emplace_back(quarantine{});
     needs_slot_ = true;
   }
@@ -144,6 +163,7 @@ void task_machine::take(const save_failed& f, time_point now) {
 void task_machine::take(const verified& f, time_point now) {
   if (phase_ != verifying) return;
   if (f.ok) return start_publishing();
+  because("the verification failed");
   conclude({verdict::verify_failed, {}, verdict_->text}, now);
 }
 
@@ -153,6 +173,7 @@ void task_machine::take(const published&, time_point) {
 
 void task_machine::take(const publish_failed& f, time_point) {
   if (phase_ != publishing) return;
+  because(f.why);
   last_.detail = "not_published";
   last_.text = f.why;
   end(task_outcome::interrupted);
@@ -166,6 +187,7 @@ void task_machine::take(const deadline&, time_point now) {
       if (!awaited_) return save_frozen(false, now);
       return save_answered(*awaited_, false, "it took longer than `snapshot`", now);
     case grace:
+      because(fmt::format("still there after {}", format_duration(limits_.grace)));
       return kill_tree(now);
     case emptying:
       return take(emptied{.proven = false}, now);
@@ -181,6 +203,7 @@ void task_machine::take(const deadline&, time_point now) {
 void task_machine::take(const stop& f, time_point now) {
   if (stop_ != stop_kind::cancel) stop_ = f.kind;
   insist_ = insist_ || f.insist;
+  because(f.insist ? stopped_reason() + " again" : stopped_reason());
   if (verdict_ && verdict_->verdict == verdict::interrupted) decide(stopped(), stopped_reason());
   switch (phase_) {
     case idle:

@@ -52,6 +52,12 @@ BOOST_AUTO_TEST_CASE(each_listing_of_a_run_says_the_same_in_text_and_in_json) {
   has_fields(w({"show", id + "/bad", "--json"}).objects().at(0), "remora.task/1",
              {"run", "task", "live", "phase", "outcome", "attempts", "checkpoints", "checkpoint",
               "slot", "ended"});
+  const std::string why = w({"show", id + "/bad", "--why"}).out;
+  BOOST_TEST(holds(why, "  attempt 1  running > emptying  exited: failed (3)\n"), why);
+  BOOST_TEST(holds(why, "  attempt 1  saving > finished  saved: failed (3), life 1 of 1\n"), why);
+  BOOST_TEST(!holds(why, "I made it"));
+  has_fields(w({"show", id, "--why", "--json"}).objects().at(0), "remora.event/1",
+             {"run", "seq", "t", "task", "type", "fact", "from", "to", "because"});
   const std::string good = w({"show", id + "/good"}).out;
   BOOST_TEST(holds(good, "    take: git merge remora/" + id + "/good\n"));
   BOOST_TEST(holds(good, "    said: I made it\n"));

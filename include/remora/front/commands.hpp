@@ -55,6 +55,8 @@ struct list_options {
 };
 result<int> list_command(session& s, const list_options& o);
 result<int> show_command(session& s, const std::string& selector);
+/// Every decision about its tasks, with what it rests on.
+result<int> why_command(session& s, const std::string& selector);
 
 struct log_options {
   std::string selector;

@@ -47,6 +47,10 @@ struct run_view {
 /// Errors: errc::no_match, errc::corrupt.
 result<run_view> load_run(const git::repository& repo, const run_id& id);
 
+/// All that is known of a run, in order: the journal here, else the recorded one.
+/// Errors: errc::no_match (it was cut off on another machine), errc::corrupt.
+result<std::vector<record>> load_records(const git::repository& repo, const run_id& id);
+
 /// The record of checkpoint `n` of a task (negative: from the newest). Errors: errc::no_match.
 result<checkpoint::record> find_checkpoint(const checkpoint::store& store, const run_id& run,
                                            const task_id& task, std::int64_t n);

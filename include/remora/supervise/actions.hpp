@@ -6,6 +6,7 @@
 #include <optional>
 #include <remora/agent/verdict.hpp>
 #include <remora/core/clock.hpp>
+#include <remora/supervise/decision.hpp>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -56,6 +57,7 @@ using action = std::variant<prepare, spawn, freeze, thaw, send_signal, kill, sav
 struct step {
   std::vector<action> actions;
   std::optional<time_point> wake_at;  ///< replaces the previous one; nothing: no deadline
+  std::optional<decision> decided;    ///< the phase has changed, or a stop was heard
 };
 
 std::string_view name(task_outcome o);

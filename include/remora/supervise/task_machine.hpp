@@ -17,22 +17,6 @@
 
 namespace remora::supervise {
 
-enum class phase {
-  idle,
-  preparing,
-  starting,
-  running,
-  freezing,
-  grace,
-  emptying,
-  saving,
-  verifying,
-  publishing,
-  waiting,
-  finished
-};
-std::string_view name(phase p);
-
 class task_machine {
  public:
   /// `seed`: of the jitter, so that a test can replay it.
@@ -74,6 +58,9 @@ class task_machine {
   void checkpoint_if_due(time_point now);
   std::optional<time_point> running_wake() const;
 
+  /// What the step being made rests on, in words.
+  void because(std::string_view words);
+
   // The steps of ending an attempt (ending.cpp).
   void decide(agent::outcome why, std::string reason);
   agent::outcome stopped() const;
@@ -104,6 +91,7 @@ class task_machine {
   chain chain_;
   supervise::phase phase_ = supervise::phase::idle;
   std::vector<action> actions_;  ///< of the step being made
+  std::string because_;          ///< of the step being made
 
   // The task.
   std::uint32_t attempt_ = 0;
