@@ -24,6 +24,7 @@ json::object limits_json(const supervise::limits& l) {
   return {{"wall_ms", l.wall.count()},
           {"idle_ms", l.idle.count()},
           {"first_output_ms", l.first_output.count()},
+          {"tool_ms", l.tool.count()},
           {"soft_ms", l.soft.count()},
           {"grace_ms", l.grace.count()},
           {"snapshot_ms", l.snapshot.count()},
@@ -103,6 +104,7 @@ supervise::limits read_limits(const json::object& o) {
   l.wall = ms(o, "wall_ms");
   l.idle = ms(o, "idle_ms");
   l.first_output = ms(o, "first_output_ms");
+  if (o.contains("tool_ms")) l.tool = ms(o, "tool_ms");  // a first plan has none
   l.soft = ms(o, "soft_ms");
   l.grace = ms(o, "grace_ms");
   l.snapshot = ms(o, "snapshot_ms");

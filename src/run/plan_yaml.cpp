@@ -307,6 +307,7 @@ result<void> plan_reader::limits(const Node& node, draft& d) {
               d.first_output_said = true;
               return duration(n, l.first_output);
             }},
+      field{"tool", [&](const Node& n) { return duration(n, l.tool); }},
       field{"soft",
             [&](const Node& n) {
               d.soft_said = true;
@@ -315,8 +316,7 @@ result<void> plan_reader::limits(const Node& node, draft& d) {
       field{"grace", [&](const Node& n) { return duration(n, l.grace); }},
       field{"snapshot", [&](const Node& n) { return duration(n, l.snapshot); }},
   };
-  constexpr std::array<std::string_view, 5> later{"turns", "tokens", "cost_usd", "rate_wait",
-                                                  "tool"};
+  constexpr std::array<std::string_view, 4> later{"turns", "tokens", "cost_usd", "rate_wait"};
   return yaml_.map(node, "'limits'", fields, later);
 }
 

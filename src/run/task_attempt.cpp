@@ -63,6 +63,8 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   out_bytes_ = err_bytes_ = out_saved_ = err_saved_ = 0;
   times_.clear();
   mutating_.clear();
+  calls_.clear();
+  looked_.reset();
   exit_.reset();
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
@@ -196,6 +198,21 @@ void task_runner::on_child(const child_told& told) {
   }
 }
 
+/// A silent agent lives while a tool call is open and not too old, or while its tree has used more
+/// than a hundredth of a processor since the look before.
+void task_runner::look_for_life() {
+  const time_point now = run_.time.now();
+  const bool calls = std::ranges::any_of(
+      calls_, [&](const auto& call) { return now < call.second + task_.limits.tool; });
+  const cpu_use used{now, child_ ? child_->cpu_time() : std::chrono::milliseconds::zero()};
+  const auto before = std::exchange(looked_, used);
+  const bool works = before && (used.time - before->time) * 100 > now - before->at;
+  if (calls || works)
+    post(supervise::alive());
+  else
+    post(supervise::silent());
+}
+
 /// The exit, once its output has been read (or could not be within bounds).
 void task_runner::flush_exit() {
   drain_.set(std::nullopt);
@@ -218,6 +235,7 @@ void task_runner::flush_exit() {
 
 void task_runner::on_output(std::string_view bytes, bool err) {
   if (!parser_) return;
+  looked_.reset();  // what it used until now tells nothing of a silence
   feed(supervise::output());
   const auto line = [&](std::string_view text) {
     std::vector<agent::event> events;
@@ -243,10 +261,14 @@ void task_runner::on_output(std::string_view bytes, bool err) {
 void task_runner::on_event(const agent::event& e) {
   mind_.apply(e);
   if (is_turn_level(e)) run_.tell("agent_event", about({{"event", shortened(e)}}));
-  if (const auto* call = std::get_if<agent::tool_call>(&e); call && call->mutates)
-    mutating_.insert(call->id);
-  if (const auto* done = std::get_if<agent::tool_result>(&e); done && mutating_.erase(done->id) > 0)
-    feed(supervise::mutated());
+  if (const auto* call = std::get_if<agent::tool_call>(&e)) {
+    calls_.emplace(call->id, run_.time.now());
+    if (call->mutates) mutating_.insert(call->id);
+  }
+  if (const auto* done = std::get_if<agent::tool_result>(&e)) {
+    calls_.erase(done->id);
+    if (mutating_.erase(done->id) > 0) feed(supervise::mutated());
+  }
   if (std::holds_alternative<agent::turn_ended>(e)) feed(supervise::turn_ended());
 }
 

@@ -154,6 +154,7 @@ void task_runner::perform(const supervise::action& a) {
             if (child_) child_->kill();
           },
           [&](const supervise::save& s) { enqueue(s); },
+          [&](const supervise::look&) { look_for_life(); },
           [&](const supervise::quarantine&) {
             run_.tell("slot_quarantined", about({{"slot", slot_->string()}}));
             warn(fmt::format("{} is not used again: processes of its agent could not be ended",

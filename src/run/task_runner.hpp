@@ -38,6 +38,11 @@ class task_runner {
     std::shared_ptr<process::child> child;
     process::child_event event;
   };
+  /// Of an agent's process tree, at a moment.
+  struct cpu_use {
+    time_point at;
+    std::chrono::milliseconds time;
+  };
   struct part_failed {};  ///< an exception escaped: its group knows it
   using message = std::variant<supervise::fact, child_told, part_failed>;
 
@@ -74,6 +79,7 @@ class task_runner {
   void on_child(const child_told& told);
   void on_output(std::string_view bytes, bool err);
   void on_event(const agent::event& e);
+  void look_for_life();
   void flush_exit();
 
   // task_save.cpp: checkpoints
@@ -145,7 +151,9 @@ class task_runner {
   bool native_ = false;         ///< this attempt resumes a session
   bool native_failed_ = false;  ///< and that did not work: the next one starts a fresh one
   std::string times_;
-  std::set<std::string> mutating_;  ///< open tool calls that mutate
+  std::set<std::string> mutating_;           ///< open tool calls that mutate
+  std::map<std::string, time_point> calls_;  ///< open tool calls, since when
+  std::optional<cpu_use> looked_;            ///< at the look before, in the same silence
   std::optional<exit_status>
       exit_;  ///< told by the host, not yet by us: its last output is still to come
   io::deadline start_limit_, drain_;

@@ -14,12 +14,16 @@ constexpr bool is_set(milliseconds limit) {
   return limit > milliseconds::zero();
 }
 
+/// Of a silence: each but the first tells whether the processor was used since the one before.
+constexpr int looks = 4;
+constexpr milliseconds longest_look{1'000};
+
 }  // namespace
 
 void task_machine::run(time_point now) {
   phase_ = running;
   wall_at_ = now + limits_.wall;
-  last_sign_ = now;
+  sign_of_life(now);
   heard_ = false;
   if (is_set(limits_.soft) && limits_.soft < limits_.wall) soft_at_ = wall_at_ - limits_.soft;
   cadence_.attempt_started(now);
@@ -29,30 +33,45 @@ void task_machine::run(time_point now) {
 }
 
 void task_machine::sign_of_life(time_point now) {
-  last_sign_ = now;
+  last_sign_ = looked_at_ = now;
+  answer_by_.reset();
   heard_ = true;
+}
+
+milliseconds task_machine::longest_silence() const {
+  if (heard_ || !is_set(limits_.first_output)) return limits_.idle;
+  return is_set(limits_.idle) ? std::min(limits_.idle, limits_.first_output) : limits_.first_output;
 }
 
 // After a jump several may have passed: the one that says most comes first.
 void task_machine::running_deadline(time_point now) {
-  std::string_view which;
   if (now >= wall_at_)
-    which = "wall";
-  else if (!heard_ && is_set(limits_.first_output) && now >= last_sign_ + limits_.first_output)
-    which = "first_output";
-  else if (is_set(limits_.idle) && now >= last_sign_ + limits_.idle)
-    which = "idle";
-
-  if (!which.empty()) {
-    because(which == "wall" ? format_duration(limits_.wall) + " since its start"
-                            : "nothing for " + format_duration(now - last_sign_));
-    decide({verdict::timed_out, std::string(which), {}}, "timed out: " + std::string(which));
-    return freeze_tree(now);
+    return time_out("wall", format_duration(limits_.wall) + " since its start", now);
+  if (const milliseconds silence = longest_silence(); is_set(silence)) {
+    const bool over = now >= last_sign_ + silence;
+    if (over && answer_by_ && now >= *answer_by_) {
+      const bool first = !heard_ && is_set(limits_.first_output);
+      return time_out(
+          first && now >= last_sign_ + limits_.first_output ? "first_output" : "idle",
+          "nothing for " + format_duration(std::chrono::floor<milliseconds>(now - last_sign_)),
+          now);
+    }
+    if (!answer_by_ && (over || now >= looked_at_ + silence / looks)) {
+      actions_.emplace_back(look{});
+      looked_at_ = now;
+      if (over) answer_by_ = now + longest_look;
+    }
   }
   if (soft_at_ && now >= *soft_at_) {
     soft_at_.reset();
     cadence_.soft();
   }
+}
+
+void task_machine::time_out(std::string_view which, std::string words, time_point now) {
+  because(words);
+  decide({verdict::timed_out, std::string(which), {}}, "timed out: " + std::string(which));
+  freeze_tree(now);
 }
 
 void task_machine::checkpoint_if_due(time_point now) {
@@ -63,8 +82,10 @@ void task_machine::checkpoint_if_due(time_point now) {
 
 std::optional<time_point> task_machine::running_wake() const {
   auto at = wall_at_;
-  if (!heard_ && is_set(limits_.first_output)) at = std::min(at, last_sign_ + limits_.first_output);
-  if (is_set(limits_.idle)) at = std::min(at, last_sign_ + limits_.idle);
+  if (answer_by_)
+    at = std::min(at, *answer_by_);
+  else if (const milliseconds silence = longest_silence(); is_set(silence))
+    at = std::min({at, last_sign_ + silence, looked_at_ + silence / looks});
   if (soft_at_) at = std::min(at, *soft_at_);
   if (const auto checkpoint = cadence_.wake_at()) at = std::min(at, *checkpoint);
   return at;

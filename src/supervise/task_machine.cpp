@@ -89,6 +89,12 @@ void task_machine::take(const alive&, time_point now) {
   sign_of_life(now);
 }
 
+void task_machine::take(const silent&, time_point now) {
+  if (phase_ != running || !answer_by_) return;
+  answer_by_ = now;
+  running_deadline(now);
+}
+
 void task_machine::take(const turn_ended&, time_point now) {
   sign_of_life(now);
   cadence_.turn_ended();

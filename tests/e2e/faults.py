@@ -55,6 +55,17 @@ echo '{"type":"finished","ok":true}'
 """
 
 
+SILENT = r"""
+cat > /dev/null
+case $REMORA_TASK in
+  busy) timeout 3 sh -c 'while :; do :; done' ;;
+  tool) echo '{"type":"tool_call","id":"1","name":"build","input":{}}'; sleep 3; echo '{"type":"tool_result","id":"1","ok":true}' ;;
+  *) sleep 987654 ;;
+esac
+echo '{"type":"finished","ok":true}'
+"""
+
+
 class Faults(Job):
     def plan(self, tasks, more="", script=TURNS, repo=None):
         file = Path(super().plan(tasks, more, script, repo))
@@ -150,6 +161,14 @@ class Faults(Job):
         events, _ = self.succeeds("run", self.plan(["a"], f"workspace: {{setup: '{setup}'}}"))
         self.assertEqual(self.warnings(events), [f"workspace.setup '{setup}' killed by SIGKILL"])
         self.assertEqual(self.git("worktree", "list").count("\n"), 1)
+
+    def test_P14_a_silent_agent_lives_by_its_processor_time_or_by_an_open_tool_call(self):
+        done = self.remora("run", self.plan(["busy", "tool", "still"], "defaults: {attempts: 1, limits: {idle: 1s}}", SILENT), "--json", status=1)
+        over = {e["task"]: (e["outcome"], e["verdict"], e["detail"]) for e in self.events(done) if e["type"] == "task_ended"}
+        self.assertEqual(over, {"busy": ("succeeded", "completed", "no_changes"), "tool": ("succeeded", "completed", "no_changes"),
+                                "still": ("failed", "timed_out", "idle")})
+        why = self.remora("show", "last/still", "--why").stdout
+        self.assertRegex(why, r"attempt 1  running > freezing  silent: nothing for 1\.\ds, timed_out \(idle\)\n")
 
     def test_a_verification_that_is_killed_says_so(self):
         plan = Path(self.plan(["a"], "defaults: {attempts: 2}"))

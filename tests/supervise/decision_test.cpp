@@ -32,7 +32,7 @@ BOOST_AUTO_TEST_CASE(each_step_of_a_timeout_says_which_and_what_follows) {
   d.tell(output{});
   BOOST_TEST(decided(d) == "");
   d.wait();
-  BOOST_TEST(decided(d) == "running > freezing deadline: nothing for 40s, timed_out (idle)");
+  BOOST_TEST(decided(d) == "running > freezing silent: nothing for 40s, timed_out (idle)");
   d.wait();  // for `frozen`
   BOOST_TEST(decided(d) == "");
   d.answer_failed();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <remora/supervise/task_machine.hpp>
 #include <string>
@@ -37,6 +38,7 @@ struct say {
   std::string operator()(const end_attempt& a) const {
     return fmt::format("end {} {}", words(a.outcome), a.counted ? "+" : "-");
   }
+  std::string operator()(const look&) const { return "look"; }
   std::string operator()(const back_off& a) const {
     return fmt::format("back_off {}ms", a.base.count());
   }
@@ -49,7 +51,8 @@ struct say {
 
 inline std::string words(const step& s) {
   std::string text;
-  for (const auto& a : s.actions) text += (text.empty() ? "" : ", ") + std::visit(say{}, a);
+  for (const auto& a : s.actions)
+    if (!std::holds_alternative<look>(a)) text += (text.empty() ? "" : ", ") + std::visit(say{}, a);
   return text;
 }
 
@@ -60,16 +63,23 @@ class driven {
 
   std::string tell(const fact& f, milliseconds after = 0ms) {
     now += after;
-    last = machine.on(f, now);
-    for (const auto& a : last.actions)
-      if (const auto* s = std::get_if<save>(&a)) token = s->token;
-    return words(last);
+    std::string text = make(f);
+    looked = std::ranges::any_of(last.actions,
+                                 [](const action& a) { return std::holds_alternative<look>(a); });
+    if (!looked) return text;
+    ++looks;
+    const std::string then = make(lively ? fact(alive{}) : fact(silent{}));
+    return text.empty() || then.empty() ? text + then : text + ", " + then;
   }
-  /// Lets time pass to the nearest deadline and tells it.
+  /// Lets time pass to the nearest deadline that is more than a look, and tells it.
   std::string wait() {
-    BOOST_REQUIRE(last.wake_at.has_value());
-    now = std::max(now, *last.wake_at);
-    return tell(deadline{});
+    std::string text;
+    do {
+      BOOST_REQUIRE(last.wake_at.has_value());
+      now = std::max(now, *last.wake_at);
+      text = tell(deadline{});
+    } while (looked && text.empty() && !lively);
+    return text;
   }
   /// Answers the newest checkpoint.
   std::string answer(bool changed = true, milliseconds after = 0ms) {
@@ -100,8 +110,19 @@ class driven {
     return std::chrono::duration_cast<milliseconds>(*last.wake_at - now).count();
   }
 
+  /// One step, with no answer to what it asks.
+  std::string make(const fact& f) {
+    last = machine.on(f, now);
+    for (const auto& a : last.actions)
+      if (const auto* s = std::get_if<save>(&a)) token = s->token;
+    return words(last);
+  }
+
   task_machine machine;
   time_point now = t0;
+  bool lively = false;  ///< what a look finds
+  bool looked = false;  ///< the last `tell` was asked to
+  int looks = 0;
   step last;
   std::uint64_t token = 0;
 };

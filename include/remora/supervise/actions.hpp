@@ -40,6 +40,9 @@ struct end_attempt {
   agent::outcome outcome;
   bool counted = true;
 };  ///< journal it; before any backoff
+/// Look for the signs of life that cost something: an open tool call, processor time. Answered by
+/// `alive` or `silent`, at once.
+struct look {};
 struct back_off {
   milliseconds base{0};
 };  ///< informative; `wake_at` holds the time with jitter
@@ -52,7 +55,7 @@ struct finish {
 };  ///< the end: whatever is still under way (a setup, a verification) is stopped
 
 using action = std::variant<prepare, spawn, freeze, thaw, send_signal, kill, save, quarantine,
-                            end_attempt, back_off, verify, publish, finish>;
+                            end_attempt, look, back_off, verify, publish, finish>;
 
 struct step {
   std::vector<action> actions;

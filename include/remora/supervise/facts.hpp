@@ -69,8 +69,9 @@ struct stop {
   bool insist = false;
 };  ///< insist: the second Ctrl-C
 /// Another sign of life, for `idle` and `first_output`: an open tool call that is not yet too old,
-/// processor time used by the tree, bytes on its sockets.
+/// processor time used by the tree.
 struct alive {};
+struct silent {};  ///< a look found none of them
 /// The task has used up what it may use, over all attempts. `detail`: turns tokens cost.
 struct over_budget {
   std::string detail;
@@ -79,6 +80,6 @@ struct over_budget {
 using fact =
     std::variant<begin, prepared, prepare_failed, started, spawn_failed, output, worktree_changed,
                  turn_ended, mutated, frozen, exited, emptied, saved, save_failed, verified,
-                 published, publish_failed, deadline, stop, alive, over_budget>;
+                 published, publish_failed, deadline, stop, alive, silent, over_budget>;
 
 }  // namespace remora::supervise

@@ -37,6 +37,7 @@ class task_machine {
   void take(const output& f, time_point now);
   void take(const worktree_changed& f, time_point now);
   void take(const alive& f, time_point now);
+  void take(const silent& f, time_point now);
   void take(const turn_ended& f, time_point now);
   void take(const mutated& f, time_point now);
   void take(const frozen& f, time_point now);
@@ -55,6 +56,8 @@ class task_machine {
   void run(time_point now);
   void sign_of_life(time_point now);
   void running_deadline(time_point now);
+  void time_out(std::string_view which, std::string words, time_point now);
+  milliseconds longest_silence() const;
   void checkpoint_if_due(time_point now);
   std::optional<time_point> running_wake() const;
 
@@ -115,9 +118,11 @@ class task_machine {
 
   // Deadlines.
   time_point wall_at_{}, last_sign_{};
-  bool heard_ = false;                 ///< some sign of life since the start
-  std::optional<time_point> soft_at_;  ///< until it has fired
-  std::optional<time_point> until_;    ///< of freezing, grace, emptying, saving, waiting
+  time_point looked_at_{};               ///< for the costly signs, or the last sign
+  std::optional<time_point> answer_by_;  ///< of the look that decides
+  bool heard_ = false;                   ///< some sign of life since the start
+  std::optional<time_point> soft_at_;    ///< until it has fired
+  std::optional<time_point> until_;      ///< of freezing, grace, emptying, saving, waiting
 };
 
 }  // namespace remora::supervise
