@@ -15,6 +15,7 @@
 
 #include "process/proc.hpp"
 #include "process/shim_protocol.hpp"
+#include "process/sockets.hpp"
 
 namespace remora::process {
 
@@ -95,6 +96,10 @@ std::chrono::milliseconds attempt::cpu_time() {
     cpu_ = std::max(cpu_, of_leaf ? *of_leaf : tree_cpu_time(shim_pid_));
   }
   return cpu_;
+}
+
+std::uint64_t attempt::socket_bytes() {
+  return shim_ended_ ? 0 : tcp_bytes(tree_of(shim_pid_));
 }
 
 void attempt::abandon() {

@@ -50,6 +50,7 @@ class attempt {
   boost::asio::awaitable<child_event> next();
   /// Never less than it was.
   std::chrono::milliseconds cpu_time();
+  std::uint64_t socket_bytes();
   /// Nobody reads events any more: ends the tree.
   void abandon();
 

@@ -45,6 +45,7 @@ class shim_child final : public child {
   void close_stdin() override { attempt_->close_stdin(); }
   asio::awaitable<child_event> next() override { return attempt_->next(); }
   std::chrono::milliseconds cpu_time() override { return attempt_->cpu_time(); }
+  std::uint64_t socket_bytes() override { return attempt_->socket_bytes(); }
 
  private:
   std::shared_ptr<attempt> attempt_;

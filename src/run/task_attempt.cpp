@@ -199,14 +199,19 @@ void task_runner::on_child(const child_told& told) {
 }
 
 /// A silent agent lives while a tool call is open and not too old, or while its tree has used more
-/// than a hundredth of a processor since the look before.
+/// than a hundredth of a processor, or its connections have carried anything, since the look
+/// before.
 void task_runner::look_for_life() {
   const time_point now = run_.time.now();
   const bool calls = std::ranges::any_of(
       calls_, [&](const auto& call) { return now < call.second + task_.limits.tool; });
-  const cpu_use used{now, child_ ? child_->cpu_time() : std::chrono::milliseconds::zero()};
-  const auto before = std::exchange(looked_, used);
-  const bool works = before && (used.time - before->time) * 100 > now - before->at;
+  bool works = false;
+  if (child_ && !calls) {
+    const use found{now, child_->cpu_time(), child_->socket_bytes()};
+    const auto before = std::exchange(looked_, found);
+    works = before &&
+            ((found.cpu - before->cpu) * 100 > now - before->at || found.bytes != before->bytes);
+  }
   if (calls || works)
     post(supervise::alive());
   else

@@ -12,8 +12,11 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import time
 import unittest
 from pathlib import Path
 
@@ -60,6 +63,8 @@ cat > /dev/null
 case $REMORA_TASK in
   busy) timeout 3 sh -c 'while :; do :; done' ;;
   tool) echo '{"type":"tool_call","id":"1","name":"build","input":{}}'; sleep 3; echo '{"type":"tool_result","id":"1","ok":true}' ;;
+  reads) python3 -c 'import socket; s = socket.create_connection(("127.0.0.1", PORT))
+while s.recv(1): pass' ;;
   *) sleep 987654 ;;
 esac
 echo '{"type":"finished","ok":true}'
@@ -162,11 +167,22 @@ class Faults(Job):
         self.assertEqual(self.warnings(events), [f"workspace.setup '{setup}' killed by SIGKILL"])
         self.assertEqual(self.git("worktree", "list").count("\n"), 1)
 
-    def test_P14_a_silent_agent_lives_by_its_processor_time_or_by_an_open_tool_call(self):
-        done = self.remora("run", self.plan(["busy", "tool", "still"], "defaults: {attempts: 1, limits: {idle: 1s}}", SILENT), "--json", status=1)
+    def test_P14_a_silent_agent_lives_by_an_open_tool_call_its_processor_time_or_its_connections(self):
+        server = self.enterContext(socket.create_server(("127.0.0.1", 0)))
+
+        def drip():
+            with server.accept()[0] as to:
+                for _ in range(30):
+                    to.sendall(b".")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        script = SILENT.replace("PORT", str(server.getsockname()[1]))
+        plan = self.plan(["busy", "tool", "reads", "still"], "defaults: {attempts: 1, limits: {idle: 1s}}", script)
+        done = self.remora("run", plan, "--json", status=1)
         over = {e["task"]: (e["outcome"], e["verdict"], e["detail"]) for e in self.events(done) if e["type"] == "task_ended"}
-        self.assertEqual(over, {"busy": ("succeeded", "completed", "no_changes"), "tool": ("succeeded", "completed", "no_changes"),
-                                "still": ("failed", "timed_out", "idle")})
+        lived = ("succeeded", "completed", "no_changes")
+        self.assertEqual(over, {"busy": lived, "tool": lived, "reads": lived, "still": ("failed", "timed_out", "idle")})
         why = self.remora("show", "last/still", "--why").stdout
         self.assertRegex(why, r"attempt 1  running > freezing  silent: nothing for 1\.\ds, timed_out \(idle\)\n")
 

@@ -24,6 +24,7 @@ class virtual_child final : public process::child {
   void close_stdin() override {}
   boost::asio::awaitable<process::child_event> next() override { return events_.next(); }
   milliseconds cpu_time() override { return {}; }
+  std::uint64_t socket_bytes() override { return 0; }
 
  private:
   world& w_;

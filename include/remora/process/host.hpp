@@ -83,6 +83,9 @@ class child {
 
   /// CPU time used by the tree so far; zero where it cannot be told.
   virtual std::chrono::milliseconds cpu_time() = 0;
+  /// Got and sent so far by the TCP connections that the tree has open, in our network namespace;
+  /// zero where it cannot be told. Cost: a look at each of its descriptors.
+  virtual std::uint64_t socket_bytes() = 0;
 };
 
 class host {

@@ -40,8 +40,8 @@ struct end_attempt {
   agent::outcome outcome;
   bool counted = true;
 };  ///< journal it; before any backoff
-/// Look for the signs of life that cost something: an open tool call, processor time. Answered by
-/// `alive` or `silent`, at once.
+/// Look for the signs of life that cost something: an open tool call, processor time, traffic.
+/// Answered by `alive` or `silent`, at once.
 struct look {};
 struct back_off {
   milliseconds base{0};

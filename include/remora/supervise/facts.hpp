@@ -69,7 +69,7 @@ struct stop {
   bool insist = false;
 };  ///< insist: the second Ctrl-C
 /// Another sign of life, for `idle` and `first_output`: an open tool call that is not yet too old,
-/// processor time used by the tree.
+/// processor time used by the tree, bytes on its connections.
 struct alive {};
 struct silent {};  ///< a look found none of them
 /// The task has used up what it may use, over all attempts. `detail`: turns tokens cost.
