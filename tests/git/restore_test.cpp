@@ -375,32 +375,10 @@ BOOST_AUTO_TEST_CASE(W14_converted_files_come_back_as_a_checkout_writes_them) {
   BOOST_TEST(taken.manifest.converted == std::vector<std::string>{"a.txt"},
              boost::test_tools::per_element());
   write_bytes(s.second / "a.txt", "something else");
+  s.repo.write(".gitattributes", "*.txt text eol=lf\n");  // the user's checkout says nothing here
   s.restore(taken);
   BOOST_TEST(read_bytes(s.second / "a.txt") == "a\r\nb\r\n");
   BOOST_TEST(read_bytes(s.second / "b.txt") == "only lf\n");
-}
-
-BOOST_AUTO_TEST_CASE(W14_the_users_checkout_does_not_rule_conversions) {
-  for (const bool gone : {true, false}) {
-    pair s([](const test_repo& r) {
-      r.write(".gitattributes", "*.txt text eol=crlf\n");
-      r.write("a.txt", "a\nb\n");
-    });
-    settle_index(s);
-    const auto taken = s.take();
-    if (gone) {
-      s.repo.git("rm -q .gitattributes");
-    } else {
-      s.repo.write(".gitattributes", "*.txt text eol=lf\n");
-      s.repo.git("add -A");
-    }
-    std::filesystem::remove(s.second / "a.txt");
-    s.restore(taken);
-    BOOST_TEST(read_bytes(s.second / "a.txt") == "a\r\nb\r\n", gone);
-    const auto out = s.repo.beside("export");
-    must(git::export_files(*s.opened, taken, out, {}));
-    BOOST_TEST(read_bytes(out / "a.txt") == "a\r\nb\r\n", gone);
-  }
 }
 
 BOOST_AUTO_TEST_CASE(G20_conversions_do_without_an_index_that_libgit2_refuses) {
@@ -496,19 +474,6 @@ BOOST_AUTO_TEST_CASE(F4_what_was_restored_and_cannot_be_read_back_is_not_removed
   git::remove_leftovers(*s.opened, root.get(), now, taken.tree, taken.manifest, report);
   BOOST_TEST(read_bytes(s.root / "deep/er") == "wanted");
   BOOST_TEST(!std::filesystem::exists(s.root / "fifo"));
-}
-
-BOOST_AUTO_TEST_CASE(an_export_needs_an_empty_directory) {
-  slot s;
-  s.write("x/y", "z");
-  const auto taken = s.take();
-  const auto to = s.repo.beside("out");
-  const auto report = must(git::export_files(*s.opened, taken, to, {}));
-  BOOST_TEST(report.files_written == 2u);
-  BOOST_TEST(read_bytes(to / "x/y") == "z");
-  const auto again = git::export_files(*s.opened, taken, to, {});
-  BOOST_REQUIRE(again.has_error());
-  BOOST_TEST(again.error().is(errc::usage));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,102 @@
+// What ends an agent that says nothing, and what shows that it lives all the same.
+#include "words.hpp"
+
+using namespace remora;
+using namespace remora::supervise;
+using namespace remora::supervise::test;
+using agent::verdict;
+
+BOOST_AUTO_TEST_SUITE(silence)
+
+namespace {
+
+driven running(const limits& l) {
+  driven d(l);
+  d.run();
+  return d;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(P5_silence_ends_an_attempt_whatever_stopped_it) {
+  auto l = quiet();
+  l.idle = 30s;
+  auto d = running(l);
+  d.tell(output{}, 20s);
+  BOOST_TEST(d.wakes_in() == 7'500);  // a look
+  d.tell(worktree_changed{}, 20s);
+  BOOST_TEST(d.wakes_in() == 7'500);
+  BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST((d.now == t0 + 70s));
+  BOOST_TEST(d.looks == 4);
+  BOOST_TEST(d.tell(frozen{}) == "save timed out: idle");
+}
+
+BOOST_AUTO_TEST_CASE(P14_a_quiet_agent_with_another_sign_of_life_goes_on) {
+  auto l = quiet();
+  l.idle = 30s;
+  l.first_output = 10s;
+  auto d = running(l);
+  BOOST_TEST(d.wakes_in() == 2'500);
+  BOOST_TEST(d.tell(alive{}, 9s) == "");
+  BOOST_TEST(d.wakes_in() == 7'500);
+  for (int i = 0; i < 3; ++i) BOOST_TEST(d.tell(alive{}, 29s) == "");
+  BOOST_TEST(d.wakes_in() == 4'000);  // what is left is `wall`
+}
+
+BOOST_AUTO_TEST_CASE(P14_an_agent_that_only_a_look_finds_alive_goes_on_until_wall) {
+  auto l = quiet();
+  l.idle = 8s;
+  l.first_output = 4s;
+  auto d = running(l);
+  d.lively = true;
+  while (d.now < t0 + 90s) BOOST_TEST(d.wait() == "");
+  BOOST_TEST(d.looks > 40);
+  d.lively = false;
+  BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST(d.tell(frozen{}) == "save timed out: idle");
+}
+
+BOOST_AUTO_TEST_CASE(P14_a_look_at_the_last_moment_counts_and_one_without_an_answer_does_not) {
+  auto l = quiet();
+  l.idle = 8s;
+  auto d = running(l);
+  for (int i = 0; i < 4; ++i) {
+    d.now = *d.last.wake_at;
+    BOOST_TEST(d.make(deadline{}) == "");
+    BOOST_TEST(d.make(deadline{}) == "");  // too early
+    if (i < 3) d.make(silent{});
+  }
+  BOOST_TEST(d.wakes_in() == 1'000);
+  BOOST_TEST(d.make(alive{}) == "");
+  BOOST_TEST(d.wakes_in() == 2'000);
+  for (int i = 0; i < 4; ++i) {
+    d.now = *d.last.wake_at;
+    d.make(deadline{});
+  }
+  d.now += 999ms;
+  BOOST_TEST(d.make(deadline{}) == "");
+  d.now += 1ms;
+  BOOST_TEST(d.make(deadline{}) == "freeze");
+}
+
+BOOST_AUTO_TEST_CASE(each_attempt_must_be_heard_of) {
+  auto l = quiet();
+  l.first_output = 10s;
+  auto d = running(l);
+  d.tell(output{});
+  d.exit(verdict::context_full);
+  d.tell(started{});
+  BOOST_TEST(d.wakes_in() == 2'500);
+}
+
+BOOST_AUTO_TEST_CASE(nothing_at_all_since_the_start_is_first_output) {
+  auto l = quiet();
+  l.idle = 30s;
+  l.first_output = 10s;
+  auto d = running(l);
+  BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST(d.tell(frozen{}) == "save timed out: first_output");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
