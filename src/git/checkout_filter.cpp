@@ -2,6 +2,7 @@
 
 #include <git2/sys/repository.h>
 
+#include "git/careful.hpp"
 #include "git/look_twice.hpp"
 #include "git/scanner.hpp"
 
@@ -24,15 +25,18 @@ result<void> add_attributes(const repository& repo, git_index* index, const oid&
   if (!entries && !entries.error().is(errc::corrupt)) return entries.error();
   if (!entries || depth >= scanner::max_depth) return {};
   for (const tree_entry& e : *entries) {
+    if (!is_safe_name(e.name, false)) continue;  // none is written there
     if (e.mode == mode::directory) {
       REMORA_CHECK(add_attributes(repo, index, e.id, prefix + e.name + '/', depth + 1));
     } else if (e.name == ".gitattributes" && e.mode != mode::symlink) {
+      const auto readable = repo.read_blob(e.id);
+      if (!readable && !readable.error().is(errc::corrupt)) return readable.error();
+      if (!readable) continue;
       const std::string path = prefix + e.name;
       git_index_entry entry{};
       entry.mode = GIT_FILEMODE_BLOB;
       entry.id = to_git(e.id);
       entry.path = path.c_str();
-      if (!git_odb_exists(repo.odb(), &entry.id)) continue;
       if (const int code = git_index_add(index, &entry); code != 0)
         return git_failure(code, "cannot take attributes from " + path);
     }
@@ -74,7 +78,7 @@ result<checkout_filter::converted> checkout_filter::convert(const oid& blob,
   const blob_handle owner(raw);
   git_blob_filter_options options{};
   options.version = GIT_BLOB_FILTER_OPTIONS_VERSION;
-  options.flags = GIT_BLOB_FILTER_CHECK_FOR_BINARY;
+  options.flags = 0;  // CHECK_FOR_BINARY writes nothing at all for what it takes for binary
   owned_buffer out;
   if (const int code = git_blob_filter(&out.buf, raw, path.c_str(), &options); code != 0)
     return git_failure(code, "cannot convert a file");

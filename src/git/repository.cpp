@@ -92,6 +92,10 @@ result<repository_impl> open_repository(const std::filesystem::path& path, unsig
   git_repository* raw = nullptr;
   const int opened = git_repository_open_ext(&raw, path.c_str(), flags, nullptr);
   if (opened != 0) return cannot_open(opened, path);
+  return opened_repository(raw, path);
+}
+
+result<repository_impl> opened_repository(git_repository* raw, const std::filesystem::path& path) {
   repository_impl impl;
   impl.repo.reset(raw);
   // The reflog's author; otherwise libgit2 looks for the user's name each time.
@@ -159,8 +163,12 @@ result<repository> repository::reopen() const {
 }
 
 result<repository> repository::reopen_bare() const {
-  constexpr unsigned here = GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE;
-  REMORA_TRY(repository_impl opened, open_repository(impl_->common_dir, here));
+  // Not `git_repository_open_ext`: that asks again whose it is, and of `safe.directory` by another
+  // path. We have opened it.
+  git_repository* raw = nullptr;
+  const int code = git_repository_open_bare(&raw, impl_->common_dir.c_str());
+  if (code != 0) return cannot_open(code, impl_->common_dir);
+  REMORA_TRY(repository_impl opened, opened_repository(raw, impl_->common_dir));
   return repository(std::make_unique<impl>(std::move(opened)));
 }
 

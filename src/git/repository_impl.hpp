@@ -27,6 +27,8 @@ struct repository::impl : repository_impl {
 
 /// `flags`: of `git_repository_open_ext`. Errors: errc::repository, with what to do.
 result<repository_impl> open_repository(const std::filesystem::path& path, unsigned flags);
+/// Owns `raw` from here on. `path` is for messages.
+result<repository_impl> opened_repository(git_repository* raw, const std::filesystem::path& path);
 
 /// Lets go of all packs and of all objects that were read: libgit2 keeps each pack that it ever
 /// found, mapped or open, and says of an object that it has read once that it is there.

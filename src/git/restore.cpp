@@ -178,6 +178,13 @@ result<oid> tree_of(const repository& repo, const oid& commit) {
   return info.tree;
 }
 
+/// The tree whose attributes rule: the head's; where there is none, or it is lost, the files' own.
+result<oid> ruling_attributes(const repository& repo, const snapshot& what) {
+  const auto head = tree_of(repo, what.head.commit);
+  if (!head && !head.error().is(errc::corrupt)) return head.error();
+  return head && !head->is_zero() ? *head : what.tree;
+}
+
 }  // namespace
 
 result<restore_report> restore_worktree(repository& repo, const worktree& tree,
@@ -194,7 +201,8 @@ result<restore_report> restore_worktree(repository& repo, const worktree& tree,
   const shared_rules shared = shared_rules::read(repo);
   REMORA_TRY(const index_view index, index_view::read(git_dir.get()));
   REMORA_TRY(const oid head_tree, tree_of(repo, what.head.commit));
-  write_request request{what.tree, &what.manifest, nullptr, {}, head_tree};
+  REMORA_TRY(const oid attributes, ruling_attributes(repo, what));
+  write_request request{what.tree, &what.manifest, nullptr, {}, attributes};
   REMORA_TRY(const index_state changed, spelled_out(repo, what.index));
   for (const index_entry& e : changed.entries)
     if (e.skip_worktree && e.stage == 0) request.skipped.emplace(e.path, e.id);
@@ -226,9 +234,9 @@ result<restore_report> export_files(const repository& repo, const snapshot& what
     return fail(errc::usage,
                 fmt::format("{} is not empty: name a directory that is new", to_utf8(to.string())));
   manifest plain = what.manifest;
-  plain.left_out.clear();                                // nothing is there that could be spared
-  const auto head = repo.read_commit(what.head.commit);  // may be lost, with the files there
-  const write_request request{what.tree, &plain, nullptr, {}, head ? head->tree : what.tree};
+  plain.left_out.clear();  // nothing is there that could be spared
+  REMORA_TRY(const oid attributes, ruling_attributes(repo, what));
+  const write_request request{what.tree, &plain, nullptr, {}, attributes};
   REMORA_TRY(restore_report report, tree_writer(repo, root.get(), request, stop).run());
   make_empty_directories(root.get(), plain, report);
   REMORA_CHECK(restore_submodules(repo, root.get(), repo.common_dir(), shared_rules::read(repo),
