@@ -90,16 +90,18 @@ asio::awaitable<child_event> attempt::next() {
   co_return event;
 }
 
-std::chrono::milliseconds attempt::cpu_time() {
-  if (!shim_ended_) {
-    const auto of_leaf = contained_ ? cgroup_cpu_time(leaf_) : std::nullopt;
-    cpu_ = std::max(cpu_, of_leaf ? *of_leaf : tree_cpu_time(shim_pid_));
+result<child_use> attempt::use() {
+  child_use used;
+  if (shim_ended_) return used;
+  REMORA_TRY(const std::vector<int> tree, tree_of(shim_pid_));
+  const auto of_leaf = contained_ ? cgroup_cpu_time(leaf_) : std::nullopt;
+  if (of_leaf) {
+    used.cpu = *of_leaf;
+  } else {
+    REMORA_TRY(used.cpu, tree_cpu_time(shim_pid_));
   }
-  return cpu_;
-}
-
-std::uint64_t attempt::socket_bytes() {
-  return shim_ended_ ? 0 : tcp_bytes(tree_of(shim_pid_));
+  used.bytes = tcp_bytes(tree);
+  return used;
 }
 
 void attempt::abandon() {

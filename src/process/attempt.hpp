@@ -49,8 +49,7 @@ class attempt {
   void close_stdin() { stdin_.close_when_written(); }
   boost::asio::awaitable<child_event> next();
   /// Never less than it was.
-  std::chrono::milliseconds cpu_time();
-  std::uint64_t socket_bytes();
+  result<child_use> use();
   /// Nobody reads events any more: ends the tree.
   void abandon();
 
@@ -99,7 +98,6 @@ class attempt {
   io::deadline look_again_;  // where orphans could not be looked for
   io::deadline insist_;  // a shim that was asked to end and is stopped, or waits for the unkillable
 
-  std::chrono::milliseconds cpu_{0};
   std::optional<result<void>> start_;
   bool agent_exited_ = false;
   bool said_empty_ = false;

@@ -44,8 +44,7 @@ class shim_child final : public child {
   void write_stdin(std::string bytes) override { attempt_->write_stdin(std::move(bytes)); }
   void close_stdin() override { attempt_->close_stdin(); }
   asio::awaitable<child_event> next() override { return attempt_->next(); }
-  std::chrono::milliseconds cpu_time() override { return attempt_->cpu_time(); }
-  std::uint64_t socket_bytes() override { return attempt_->socket_bytes(); }
+  result<child_use> use() override { return attempt_->use(); }
 
  private:
   std::shared_ptr<attempt> attempt_;

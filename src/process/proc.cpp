@@ -83,18 +83,23 @@ result<std::vector<int>> children_of(int pid) {
   return children;
 }
 
-std::vector<int> tree_of(int pid) {
+result<std::vector<int>> tree_of(int pid) {
   std::vector<int> tree{pid};
-  for (std::size_t i = 0; i < tree.size(); ++i)
-    if (const auto children = children_of(tree[i]))
-      tree.insert(tree.end(), children->begin(), children->end());
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    REMORA_TRY(const std::vector<int> children, children_of(tree[i]));
+    tree.insert(tree.end(), children.begin(), children.end());
+  }
   return tree;
 }
 
-std::chrono::milliseconds tree_cpu_time(int pid) {
+result<std::chrono::milliseconds> tree_cpu_time(int pid) {
   std::uint64_t ticks = 0;
-  for (const int one : tree_of(pid))
-    if (const auto stat = read_stat(one)) ticks += stat->cpu_ticks;
+  REMORA_TRY(const std::vector<int> tree, tree_of(pid));
+  for (const int one : tree) {
+    const auto stat = read_stat(one);
+    if (!stat && !is_gone(stat.error())) return stat.error();
+    if (stat) ticks += stat->cpu_ticks;
+  }
   static const auto per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
   return std::chrono::milliseconds(ticks * 1000 / per_second);
 }

@@ -24,11 +24,11 @@ bool is_gone(const error& e);
 result<proc_stat> read_stat(int pid);
 /// Of all its threads, those of a moment; none where it is gone. Errors: errno.
 result<std::vector<int>> children_of(int pid);
-/// `pid` and all below it.
-std::vector<int> tree_of(int pid);
-/// CPU time of `pid` and all below it, with what those that ended had used; what cannot be read is
-/// not counted.
-std::chrono::milliseconds tree_cpu_time(int pid);
+/// `pid` and all below it. Errors: errno.
+result<std::vector<int>> tree_of(int pid);
+/// CPU time of `pid` and all below it, with what those that ended had used. It may be less than
+/// before: of who ignores SIGCHLD, what his children used is lost with them. Errors: errno.
+result<std::chrono::milliseconds> tree_cpu_time(int pid);
 
 /// Our own cgroup v2 directory; empty where there is none.
 const std::filesystem::path& own_cgroup();

@@ -200,19 +200,19 @@ void task_runner::on_child(const child_told& told) {
 
 /// A silent agent lives while a tool call is open and not too old, or while its tree has used more
 /// than a hundredth of a processor, or its connections have carried anything, since the look
-/// before.
+/// before. Where that cannot be told, too: `wall` ends it.
 void task_runner::look_for_life() {
   const time_point now = run_.time.now();
-  const bool calls = std::ranges::any_of(
+  bool lives = std::ranges::any_of(
       calls_, [&](const auto& call) { return now < call.second + task_.limits.tool; });
-  bool works = false;
-  if (child_ && !calls) {
-    const use found{now, child_->cpu_time(), child_->socket_bytes()};
-    const auto before = std::exchange(looked_, found);
-    works = before &&
-            ((found.cpu - before->cpu) * 100 > now - before->at || found.bytes != before->bytes);
+  if (child_ && !lives) {
+    const auto used = child_->use();
+    const auto before = std::exchange(looked_, std::nullopt);
+    lives = !used || (before && ((used->cpu - before->use.cpu) * 100 > now - before->at ||
+                                 used->bytes != before->use.bytes));
+    if (used) looked_ = sighting{now, *used};
   }
-  if (calls || works)
+  if (lives)
     post(supervise::alive());
   else
     post(supervise::silent());
@@ -267,7 +267,7 @@ void task_runner::on_event(const agent::event& e) {
   mind_.apply(e);
   if (is_turn_level(e)) run_.tell("agent_event", about({{"event", shortened(e)}}));
   if (const auto* call = std::get_if<agent::tool_call>(&e)) {
-    calls_.emplace(call->id, run_.time.now());
+    calls_.insert_or_assign(call->id, run_.time.now());  // ids may come again
     if (call->mutates) mutating_.insert(call->id);
   }
   if (const auto* done = std::get_if<agent::tool_result>(&e)) {

@@ -38,11 +38,9 @@ class task_runner {
     std::shared_ptr<process::child> child;
     process::child_event event;
   };
-  /// Of an agent's process tree, at a moment.
-  struct use {
+  struct sighting {
     time_point at;
-    std::chrono::milliseconds cpu;
-    std::uint64_t bytes;  ///< on its connections
+    process::child_use use;
   };
   struct part_failed {};  ///< an exception escaped: its group knows it
   using message = std::variant<supervise::fact, child_told, part_failed>;
@@ -154,7 +152,7 @@ class task_runner {
   std::string times_;
   std::set<std::string> mutating_;           ///< open tool calls that mutate
   std::map<std::string, time_point> calls_;  ///< open tool calls, since when
-  std::optional<use> looked_;                ///< at the look before, in the same silence
+  std::optional<sighting> looked_;           ///< at the look before, in the same silence
   std::optional<exit_status>
       exit_;  ///< told by the host, not yet by us: its last output is still to come
   io::deadline start_limit_, drain_;

@@ -35,6 +35,7 @@ asio::awaitable<void> task_runner::save_all() {
     auto saved = co_await save_once(what);
     if (saved) {
       post(*saved);
+      if (saved->changed) looked_.reset();  // as after output
       if (saved->changed) post(supervise::worktree_changed());
       continue;
     }

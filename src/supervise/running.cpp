@@ -33,9 +33,13 @@ void task_machine::run(time_point now) {
 }
 
 void task_machine::sign_of_life(time_point now) {
+  lives(now);
+  heard_ = true;
+}
+
+void task_machine::lives(time_point now) {
   last_sign_ = looked_at_ = now;
   answer_by_.reset();
-  heard_ = true;
 }
 
 milliseconds task_machine::longest_silence() const {
@@ -43,7 +47,15 @@ milliseconds task_machine::longest_silence() const {
   return is_set(limits_.idle) ? std::min(limits_.idle, limits_.first_output) : limits_.first_output;
 }
 
-// After a jump several may have passed: the one that says most comes first.
+time_point task_machine::next_look() const {
+  const milliseconds silence = longest_silence();
+  const time_point over = last_sign_ + silence,
+                   next = looked_at_ + std::max(silence / looks, milliseconds(1));
+  return looked_at_ < over ? std::min(next, over) : next;
+}
+
+// After a jump several may have passed: the one that says most comes first. A first look has
+// nothing to compare with, so it never decides.
 void task_machine::running_deadline(time_point now) {
   if (now >= wall_at_)
     return time_out("wall", format_duration(limits_.wall) + " since its start", now);
@@ -56,10 +68,10 @@ void task_machine::running_deadline(time_point now) {
           "nothing for " + format_duration(std::chrono::floor<milliseconds>(now - last_sign_)),
           now);
     }
-    if (!answer_by_ && (over || now >= looked_at_ + silence / looks)) {
+    if (!answer_by_ && now >= next_look()) {
       actions_.emplace_back(look{});
+      if (over && looked_at_ != last_sign_) answer_by_ = now + longest_look;
       looked_at_ = now;
-      if (over) answer_by_ = now + longest_look;
     }
   }
   if (soft_at_ && now >= *soft_at_) {
@@ -84,8 +96,8 @@ std::optional<time_point> task_machine::running_wake() const {
   auto at = wall_at_;
   if (answer_by_)
     at = std::min(at, *answer_by_);
-  else if (const milliseconds silence = longest_silence(); is_set(silence))
-    at = std::min({at, last_sign_ + silence, looked_at_ + silence / looks});
+  else if (is_set(longest_silence()))
+    at = std::min(at, next_look());
   if (soft_at_) at = std::min(at, *soft_at_);
   if (const auto checkpoint = cadence_.wake_at()) at = std::min(at, *checkpoint);
   return at;

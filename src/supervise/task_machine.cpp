@@ -85,8 +85,9 @@ void task_machine::take(const output&, time_point now) {
 void task_machine::take(const worktree_changed&, time_point now) {
   sign_of_life(now);
 }
+// It may hang before its first word, and turn a spinner: that is still to come.
 void task_machine::take(const alive&, time_point now) {
-  sign_of_life(now);
+  lives(now);
 }
 
 void task_machine::take(const silent&, time_point now) {

@@ -23,8 +23,7 @@ class virtual_child final : public process::child {
   void write_stdin(std::string) override {}
   void close_stdin() override {}
   boost::asio::awaitable<process::child_event> next() override { return events_.next(); }
-  milliseconds cpu_time() override { return {}; }
-  std::uint64_t socket_bytes() override { return 0; }
+  result<process::child_use> use() override { return process::child_use(); }
 
  private:
   world& w_;

@@ -39,6 +39,8 @@ BOOST_AUTO_TEST_CASE(P14_a_quiet_agent_with_another_sign_of_life_goes_on) {
   auto d = running(l);
   BOOST_TEST(d.wakes_in() == 2'500);
   BOOST_TEST(d.tell(alive{}, 9s) == "");
+  BOOST_TEST(d.wakes_in() == 2'500);  // it has not said a word
+  BOOST_TEST(d.tell(output{}) == "");
   BOOST_TEST(d.wakes_in() == 7'500);
   for (int i = 0; i < 3; ++i) BOOST_TEST(d.tell(alive{}, 29s) == "");
   BOOST_TEST(d.wakes_in() == 4'000);  // what is left is `wall`
@@ -54,7 +56,22 @@ BOOST_AUTO_TEST_CASE(P14_an_agent_that_only_a_look_finds_alive_goes_on_until_wal
   BOOST_TEST(d.looks > 40);
   d.lively = false;
   BOOST_TEST(d.wait() == "freeze");
-  BOOST_TEST(d.tell(frozen{}) == "save timed out: idle");
+  BOOST_TEST(d.tell(frozen{}) == "save timed out: first_output");
+}
+
+BOOST_AUTO_TEST_CASE(O9_after_a_jump_a_second_look_decides) {
+  auto l = quiet();
+  l.idle = 8s;
+  auto d = running(l);
+  d.now += 60s;  // we were stopped
+  BOOST_TEST(d.tell(deadline{}) == "");
+  BOOST_TEST(d.looks == 1);
+  BOOST_TEST(d.wakes_in() == 2'000);
+  d.lively = true;
+  BOOST_TEST(d.wait() == "");
+  BOOST_TEST(d.looks == 2);
+  d.lively = false;
+  BOOST_TEST(d.wait() == "freeze");
 }
 
 BOOST_AUTO_TEST_CASE(P14_a_look_at_the_last_moment_counts_and_one_without_an_answer_does_not) {

@@ -61,6 +61,12 @@ struct emptied {
     ///< `out` or `err` (a full disk); it was reported all the same
 using child_event = std::variant<out_bytes, err_bytes, frozen, thawed, exited, emptied>;
 
+/// What a process tree has used.
+struct child_use {
+  std::chrono::milliseconds cpu{0};
+  std::uint64_t bytes = 0;  ///< on the TCP connections that it has open, in our network namespace
+};
+
 class child {
  public:
   /// Asks the shim to end the tree (KILL) and hands the shim to the host's reaper; never blocks.
@@ -81,11 +87,9 @@ class child {
   /// MiB is held here). After `emptied` there is none: do not call. Cancellation loses nothing.
   virtual boost::asio::awaitable<child_event> next() = 0;
 
-  /// CPU time used by the tree so far; zero where it cannot be told.
-  virtual std::chrono::milliseconds cpu_time() = 0;
-  /// Got and sent so far by the TCP connections that the tree has open, in our network namespace;
-  /// zero where it cannot be told. Cost: a look at each of its descriptors.
-  virtual std::uint64_t socket_bytes() = 0;
+  /// So far. Cost: a look at each process of the tree and its descriptors. Errors: errno; it tells
+  /// nothing then.
+  virtual result<child_use> use() = 0;
 };
 
 class host {

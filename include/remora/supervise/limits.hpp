@@ -22,7 +22,7 @@ struct limits {
   milliseconds wall{30 * 60'000};
   milliseconds idle{0};          ///< zero: off
   milliseconds first_output{0};  ///< zero: off
-  milliseconds tool{600'000};    ///< an open tool call is a sign of life for so long; zero: never
+  milliseconds tool{600'000};    ///< an open tool call is a sign of life for so long
   milliseconds soft{0};          ///< zero: off; a checkpoint this long before `wall`
   milliseconds grace{10'000};
   milliseconds snapshot{10'000};  ///< a checkpoint while frozen

@@ -55,9 +55,11 @@ class task_machine {
   // While it runs (running.cpp).
   void run(time_point now);
   void sign_of_life(time_point now);
+  void lives(time_point now);
   void running_deadline(time_point now);
   void time_out(std::string_view which, std::string words, time_point now);
   milliseconds longest_silence() const;
+  time_point next_look() const;
   void checkpoint_if_due(time_point now);
   std::optional<time_point> running_wake() const;
 
