@@ -28,6 +28,7 @@ json::object limits_json(const supervise::limits& l) {
           {"soft_ms", l.soft.count()},
           {"grace_ms", l.grace.count()},
           {"snapshot_ms", l.snapshot.count()},
+          {"rate_wait_ms", l.rate_wait.count()},
           {"attempts", l.attempts},
           {"checkpoint_turns", l.checkpoints.turns},
           {"checkpoint_mutations", l.checkpoints.mutations},
@@ -104,7 +105,9 @@ supervise::limits read_limits(const json::object& o) {
   l.wall = ms(o, "wall_ms");
   l.idle = ms(o, "idle_ms");
   l.first_output = ms(o, "first_output_ms");
-  if (o.contains("tool_ms")) l.tool = ms(o, "tool_ms");  // a first plan has none
+  // The first plans that were recorded had neither.
+  if (o.contains("tool_ms")) l.tool = ms(o, "tool_ms");
+  if (o.contains("rate_wait_ms")) l.rate_wait = ms(o, "rate_wait_ms");
   l.soft = ms(o, "soft_ms");
   l.grace = ms(o, "grace_ms");
   l.snapshot = ms(o, "snapshot_ms");

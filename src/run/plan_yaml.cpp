@@ -315,8 +315,9 @@ result<void> plan_reader::limits(const Node& node, draft& d) {
             }},
       field{"grace", [&](const Node& n) { return duration(n, l.grace); }},
       field{"snapshot", [&](const Node& n) { return duration(n, l.snapshot); }},
+      field{"rate_wait", [&](const Node& n) { return duration(n, l.rate_wait); }},
   };
-  constexpr std::array<std::string_view, 4> later{"turns", "tokens", "cost_usd", "rate_wait"};
+  constexpr std::array<std::string_view, 3> later{"turns", "tokens", "cost_usd"};
   return yaml_.map(node, "'limits'", fields, later);
 }
 
@@ -378,7 +379,7 @@ result<void> plan_reader::duration(const Node& node, std::chrono::milliseconds& 
   REMORA_CHECK(yaml_.scalar(node, to, parse_duration));
   if (to.count() == 0)
     return yaml_.at(node,
-                    "a duration must be longer than zero; to have no such limit, leave it out");
+                    "a duration must be longer than zero; without this key the default holds");
   return {};
 }
 

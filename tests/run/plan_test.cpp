@@ -34,7 +34,7 @@ tasks:
     verify: {run: [make, test], timeout: 1m}
     include: ["build/**"]
     session: fresh
-    limits: {idle: 90s, soft: 1m}
+    limits: {idle: 90s, soft: 1m, tool: 5m, rate_wait: 2h}
     checkpoint: {branch: false, max_file: 1M, max_total: 8M, max_disk: 16M}
 )";
 
@@ -80,6 +80,8 @@ BOOST_AUTO_TEST_CASE(every_key_is_read) {
   BOOST_TEST(parser.after.at(0).str() == "lexer");
   BOOST_TEST((parser.limits.soft == 1min));
   BOOST_TEST((parser.limits.idle == 90s));
+  BOOST_TEST((parser.limits.tool == 5min));
+  BOOST_TEST((parser.limits.rate_wait == 2h));
   BOOST_TEST(parser.limits.verifies);
   BOOST_TEST(!parser.branch);
   BOOST_TEST(lexer.max_file_bytes == 100u << 20);
