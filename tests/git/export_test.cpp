@@ -53,7 +53,9 @@ BOOST_AUTO_TEST_CASE(F4_damaged_attributes_do_not_keep_the_files) {
   auto taken = s.take();
   taken.manifest.converted = {"a.txt"};
   const std::string id = s.repo.git("rev-parse HEAD:.gitattributes");
-  write_bytes(s.repo.path() / ".git/objects" / id.substr(0, 2) / id.substr(2), "damaged");
+  const auto object = s.repo.path() / ".git/objects" / id.substr(0, 2) / id.substr(2);
+  std::filesystem::remove(object);  // it is read-only
+  write_bytes(object, "damaged");
   const auto to = s.repo.beside("export");
   const auto report = must(git::export_files(*s.opened, taken, to, {}));
   BOOST_TEST(std::filesystem::exists(to / "a.txt"));
