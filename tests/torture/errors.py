@@ -17,7 +17,7 @@ import points
 import scenarios
 
 # The numbers of failpoint.cpp.
-ERRORS = {"ENOSPC": 1, "EDQUOT": 1, "EIO": 2, "EMFILE": 4, "EACCES": 8, "EROFS": 8, "EINTR": 16, "SHORT": 32, "EAGAIN": 64}
+ERRORS = {"ENOSPC": 1, "EDQUOT": 1, "EIO": 2, "EMFILE": 4, "EACCES": 8, "EROFS": 128, "EINTR": 16, "SHORT": 32, "EAGAIN": 64}
 # So many calls: one, a few, all. What interrupts or shortens every call for ever cannot be gone on with.
 TIMES = {"EINTR": (1, 3), "SHORT": (1, 3)}
 PATIENCE = 15  # seconds until what goes on is interrupted; waiting for better times is allowed

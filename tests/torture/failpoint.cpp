@@ -50,14 +50,15 @@ enum : unsigned {
   acces = 8,
   intr = 16,
   short_write = 32,
-  again = 64
+  again = 64,
+  rofs = 128  ///< of who only reads no file system says it
 };
-constexpr unsigned makes_entry = nospc | io | acces;
+constexpr unsigned makes_entry = nospc | io | acces | rofs;
 constexpr unsigned opens = io | mfile | acces | intr;
-constexpr unsigned creates = opens | nospc;
+constexpr unsigned creates = opens | nospc | rofs;
 constexpr unsigned writes = nospc | io | intr | short_write;
 constexpr unsigned syncs = nospc | io | intr;
-constexpr unsigned removes = io | acces;
+constexpr unsigned removes = io | acces | rofs;
 constexpr unsigned starts = mfile | acces | again;
 
 constexpr int kill_it = -1;
@@ -103,8 +104,9 @@ unsigned bit_of(int error) {
     case EMFILE:
       return mfile;
     case EACCES:
-    case EROFS:
       return acces;
+    case EROFS:
+      return rofs;
     case EINTR:
       return intr;
     case EAGAIN:
@@ -163,7 +165,8 @@ mode_t mode_of(int flags, va_list& more) {
 
 bool open_fails(const char* call, const char* path, int flags) {
   const bool changes = (flags & (O_CREAT | O_TRUNC)) != 0;
-  return fails(changes ? 'w' : 'd', call, path, changes ? creates : opens);
+  const unsigned other = (flags & O_ACCMODE) == O_RDONLY ? opens : opens | rofs;
+  return fails(changes ? 'w' : 'd', call, path, changes ? creates : other);
 }
 
 /// Counts the open descriptors; with `into`, appends what they lead to.
