@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <boost/json.hpp>
 #include <ostream>
 #include <remora/core/text.hpp>
@@ -107,7 +106,7 @@ class plain_printer final : public printer {
     }
     const std::string line = plain_line(r);
     if (line.empty()) return;
-    out_ << fmt::format("{} {}{}\n", r.t.substr(std::min<std::size_t>(11, r.t.size()), 8),
+    out_ << fmt::format("{} {}{}\n", time_of_day(r.t, 8),
                         task.empty() ? "" : fmt::format("{:<12} ", task), printable(line))
          << std::flush;
   }

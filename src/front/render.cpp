@@ -2,11 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace remora::front {
 
 std::string short_time(std::string_view t) {
   if (t.size() < 16) return std::string(t);
   return fmt::format("{} {}", t.substr(0, 10), t.substr(11, 5));
+}
+
+std::string time_of_day(std::string_view t, std::size_t size) {
+  return std::string(t.substr(std::min<std::size_t>(11, t.size()), size));
 }
 
 std::string branch_name(std::string_view ref) {

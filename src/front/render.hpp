@@ -14,6 +14,9 @@ namespace remora::front {
 /// `2026-11-21 17:03`, from RFC 3339.
 std::string short_time(std::string_view rfc3339);
 
+/// `17:03:59.123`, the first `size` bytes of it; what there is of a record without a time.
+std::string time_of_day(std::string_view rfc3339, std::size_t size);
+
 /// `remora/…`, as `git merge` takes it, from `refs/heads/remora/…`.
 std::string branch_name(std::string_view ref);
 

@@ -1,7 +1,6 @@
 // `remora show --why`.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <ostream>
 #include <remora/core/text.hpp>
 #include <remora/front/printer.hpp>
@@ -50,7 +49,7 @@ result<int> why_command(session& s, const std::string& selector) {
       continue;
     }
     const std::int64_t attempt = json_integer(r.payload, "attempt");
-    s.out << fmt::format("{}  {}{}{}\n", r.t.substr(std::min<std::size_t>(11, r.t.size()), 12),
+    s.out << fmt::format("{}  {}{}{}\n", time_of_day(r.t, 12),
                          what.task ? "" : pad(task, 16) + "  ",
                          attempt == 0 ? "" : fmt::format("attempt {}  ", attempt), printable(text));
   }

@@ -98,7 +98,7 @@ result<child_use> attempt::use() {
   if (of_leaf) {
     used.cpu = *of_leaf;
   } else {
-    REMORA_TRY(used.cpu, tree_cpu_time(shim_pid_));
+    REMORA_TRY(used.cpu, cpu_time_of(tree));
   }
   used.bytes = tcp_bytes(tree);
   return used;

@@ -48,7 +48,6 @@ class attempt {
   void write_stdin(std::string bytes) { stdin_.write(std::move(bytes)); }
   void close_stdin() { stdin_.close_when_written(); }
   boost::asio::awaitable<child_event> next();
-  /// Never less than it was.
   result<child_use> use();
   /// Nobody reads events any more: ends the tree.
   void abandon();

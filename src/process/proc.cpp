@@ -92,11 +92,10 @@ result<std::vector<int>> tree_of(int pid) {
   return tree;
 }
 
-result<std::chrono::milliseconds> tree_cpu_time(int pid) {
+result<std::chrono::milliseconds> cpu_time_of(std::span<const int> pids) {
   std::uint64_t ticks = 0;
-  REMORA_TRY(const std::vector<int> tree, tree_of(pid));
-  for (const int one : tree) {
-    const auto stat = read_stat(one);
+  for (const int pid : pids) {
+    const auto stat = read_stat(pid);
     if (!stat && !is_gone(stat.error())) return stat.error();
     if (stat) ticks += stat->cpu_ticks;
   }

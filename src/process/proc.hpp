@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <remora/core/result.hpp>
+#include <span>
 #include <vector>
 
 namespace remora::process {
@@ -26,9 +27,9 @@ result<proc_stat> read_stat(int pid);
 result<std::vector<int>> children_of(int pid);
 /// `pid` and all below it. Errors: errno.
 result<std::vector<int>> tree_of(int pid);
-/// CPU time of `pid` and all below it, with what those that ended had used. It may be less than
-/// before: of who ignores SIGCHLD, what his children used is lost with them. Errors: errno.
-result<std::chrono::milliseconds> tree_cpu_time(int pid);
+/// CPU time of these, with what their children that ended had used. It may be less than before: of
+/// who ignores SIGCHLD, what his children used is lost with them. Errors: errno.
+result<std::chrono::milliseconds> cpu_time_of(std::span<const int> pids);
 
 /// Our own cgroup v2 directory; empty where there is none.
 const std::filesystem::path& own_cgroup();

@@ -62,7 +62,6 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   attempt_began_ = run_.time.now();
   out_bytes_ = err_bytes_ = out_saved_ = err_saved_ = 0;
   times_.clear();
-  mutating_.clear();
   calls_.clear();
   looked_.reset();
   exit_.reset();
@@ -204,7 +203,7 @@ void task_runner::on_child(const child_told& told) {
 void task_runner::look_for_life() {
   const time_point now = run_.time.now();
   bool lives = std::ranges::any_of(
-      calls_, [&](const auto& call) { return now < call.second + task_.limits.tool; });
+      calls_, [&](const auto& call) { return now < call.second.since + task_.limits.tool; });
   if (child_ && !lives) {
     const auto used = child_->use();
     const auto before = std::exchange(looked_, std::nullopt);
@@ -267,12 +266,13 @@ void task_runner::on_event(const agent::event& e) {
   mind_.apply(e);
   if (is_turn_level(e)) run_.tell("agent_event", about({{"event", shortened(e)}}));
   if (const auto* call = std::get_if<agent::tool_call>(&e)) {
-    calls_.insert_or_assign(call->id, run_.time.now());  // ids may come again
-    if (call->mutates) mutating_.insert(call->id);
+    open_call& open = calls_[call->id];
+    open.since = run_.time.now();
+    open.mutates = open.mutates || call->mutates;
   }
   if (const auto* done = std::get_if<agent::tool_result>(&e)) {
-    calls_.erase(done->id);
-    if (mutating_.erase(done->id) > 0) feed(supervise::mutated());
+    const auto call = calls_.extract(done->id);
+    if (call && call.mapped().mutates) feed(supervise::mutated());
   }
   if (std::holds_alternative<agent::turn_ended>(e)) feed(supervise::turn_ended());
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <remora/agent/adapter.hpp>
 #include <remora/agent/prompt.hpp>
 #include <remora/agent/state.hpp>
@@ -12,7 +13,6 @@
 #include <remora/io/task_group.hpp>
 #include <remora/process/line_framer.hpp>
 #include <remora/supervise/task_machine.hpp>
-#include <set>
 #include <stop_token>
 
 #include "run/command_runner.hpp"
@@ -37,6 +37,10 @@ class task_runner {
   struct child_told {
     std::shared_ptr<process::child> child;
     process::child_event event;
+  };
+  struct open_call {
+    time_point since;
+    bool mutates = false;
   };
   struct sighting {
     time_point at;
@@ -150,9 +154,8 @@ class task_runner {
   bool native_ = false;         ///< this attempt resumes a session
   bool native_failed_ = false;  ///< and that did not work: the next one starts a fresh one
   std::string times_;
-  std::set<std::string> mutating_;           ///< open tool calls that mutate
-  std::map<std::string, time_point> calls_;  ///< open tool calls, since when
-  std::optional<sighting> looked_;           ///< at the look before, in the same silence
+  std::map<std::string, open_call> calls_;  ///< by their ids, which may come again
+  std::optional<sighting> looked_;          ///< at the look before, in the same silence
   std::optional<exit_status>
       exit_;  ///< told by the host, not yet by us: its last output is still to come
   io::deadline start_limit_, drain_;

@@ -23,7 +23,7 @@ constexpr milliseconds longest_look{1'000};
 void task_machine::run(time_point now) {
   phase_ = running;
   wall_at_ = now + limits_.wall;
-  sign_of_life(now);
+  lives(now);
   heard_ = false;
   if (is_set(limits_.soft) && limits_.soft < limits_.wall) soft_at_ = wall_at_ - limits_.soft;
   cadence_.attempt_started(now);

@@ -15,10 +15,9 @@ struct restore_report {
 };
 
 /// Makes the worktree's files, HEAD and index equal `what`. Files are converted as the attributes
-/// of its head commit say. HEAD: `branch` is moved to the head
-/// commit if it is an ancestor of it and HEAD was on it; else HEAD is detached there. No other
-/// branch is moved. Errors: errc::vanished, errc::stopped (then the worktree is unusable: start
-/// again), errno.
+/// of its head commit say. HEAD: `branch` is moved to the head commit if it is an ancestor of it
+/// and HEAD was on it; else HEAD is detached there. No other branch is moved.
+/// Errors: errc::vanished, errc::stopped (then the worktree is unusable: start again), errno.
 result<restore_report> restore_worktree(repository& repo, const worktree& tree,
                                         const std::string& branch, const snapshot& what,
                                         std::stop_token stop);
