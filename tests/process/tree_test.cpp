@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "process/proc.hpp"
+#include "process/shim_protocol.hpp"
 #include "world.hpp"
 
 using namespace remora;
@@ -120,6 +121,72 @@ asio::awaitable<void> frozen_is_silent(world& w) {
 }
 BOOST_AUTO_TEST_CASE(a_frozen_tree_does_nothing_until_it_is_thawed) {
   each_way(frozen_is_silent);
+}
+
+/// A tree that forks fast leaves its dead to the shim. One that does nothing else has thousands of
+/// them at once only while the shim is stopped.
+asio::awaitable<void> many_dead(world& w) {
+  const auto child = co_await w.start("orphans", "12000");
+  const int shim = process::read_stat(child->who().pid)->parent;
+  BOOST_REQUIRE(::kill(shim, SIGSTOP) == 0);
+  story s;
+  co_await follow(*child, s, has_line);
+  child->freeze();
+  BOOST_REQUIRE(::kill(shim, SIGCONT) == 0);
+  co_await follow(*child, s, [](const story& n) { return n.frozen_whole + n.frozen_partly > 0; });
+  BOOST_TEST(s.frozen_whole == 1);
+  co_await kill_and_follow(*child, s);
+}
+BOOST_AUTO_TEST_CASE(P3_a_freeze_is_not_held_up_by_the_dead) {
+  world w(false);
+  run(w.loop, many_dead(w));
+}
+
+/// From now on the shim can open nothing: all that it may have it has.
+void leave_no_descriptors(const process::child& child) {
+  const int shim = process::read_stat(child.who().pid)->parent;
+  rlimit limit{};
+  BOOST_REQUIRE(::prlimit(shim, RLIMIT_NOFILE, nullptr, &limit) == 0);
+  limit.rlim_cur = process::shim::first_free_fd;
+  BOOST_REQUIRE(::prlimit(shim, RLIMIT_NOFILE, &limit, nullptr) == 0);
+}
+
+asio::awaitable<void> thaw_without_descriptors(world& w) {
+  const auto child = co_await w.start("obey-term");
+  story s;
+  co_await follow(*child, s, has_line);
+  child->freeze();
+  co_await follow(*child, s, [](const story& now) { return now.frozen_whole == 1; });
+  leave_no_descriptors(*child);
+  child->signal(SIGTERM);
+  child->thaw();
+  co_await follow_to_the_end(*child, s);
+  BOOST_TEST(s.out == "ready\nterm\n");
+  BOOST_TEST((s.exit == exit_status::exited(7)));
+  BOOST_TEST(s.empty->proven);
+}
+BOOST_AUTO_TEST_CASE(F5_a_tree_is_thawed_where_nothing_can_be_opened) {
+  each_way(thaw_without_descriptors);
+}
+
+/// What is not seen to stand still is not called frozen.
+asio::awaitable<void> kill_without_descriptors(world& w) {
+  const auto child = co_await w.start("print-for-ever");
+  story s;
+  co_await follow(*child, s, [](const story& now) { return now.out.size() > 10; });
+  leave_no_descriptors(*child);
+  child->freeze();
+  co_await follow(*child, s, [](const story& n) { return n.frozen_whole + n.frozen_partly > 0; });
+  const std::size_t printed = s.out.size();
+  child->freeze();
+  co_await follow(*child, s, [](const story& n) { return n.frozen_whole + n.frozen_partly > 1; });
+  BOOST_TEST((s.frozen_whole == 2) == (s.out.size() == printed));
+  co_await kill_and_follow(*child, s);
+  BOOST_TEST((s.exit == exit_status::killed(SIGKILL)));
+  BOOST_TEST(s.empty->proven);
+}
+BOOST_AUTO_TEST_CASE(F5_a_tree_is_ended_where_nothing_can_be_opened) {
+  each_way(kill_without_descriptors);
 }
 
 asio::awaitable<void> signal_while_frozen(world& w) {

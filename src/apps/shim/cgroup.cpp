@@ -1,11 +1,14 @@
-// The agent's leaf in the cgroup v2 tree. It makes freezing and killing one write each; all works
-// without it too, so every failure here means "go on without".
+// The agent's leaf in the cgroup v2 tree. It makes freezing and killing one write each, to files
+// that are open from the start: where nothing can be opened any more, the tree is thawed and ended
+// all the same. All works without it too, so every failure here means "go on without".
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <initializer_list>
 
 #include "shim.hpp"
 
@@ -14,16 +17,14 @@ namespace shim {
 namespace {
 
 const char* leaf_path = nullptr;
-int leaf = -1;    // the directory
-int events = -1;  // cgroup.events
-int procs = -1;   // cgroup.procs, for the child
+int leaf = -1;     // the directory
+int events = -1;   // cgroup.events
+int procs = -1;    // cgroup.procs, for the child
+int freezer = -1;  // cgroup.freeze
+int killer = -1;   // cgroup.kill, since Linux 5.14
 
-bool put(const char* file, const char* text) {
-  const int fd = openat(leaf, file, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const ssize_t n = write(fd, text, strlen(text));
-  close(fd);
-  return n > 0;
+bool put(int file, const char* text) {
+  return pwrite(file, text, 1, 0) == 1;
 }
 
 /// Does cgroup.events hold `line`?
@@ -47,19 +48,21 @@ void make_leaf(const char* path) {
   leaf = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   events = openat(leaf, "cgroup.events", O_RDONLY | O_CLOEXEC);
   procs = openat(leaf, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-  if (events < 0 || procs < 0 || faccessat(leaf, "cgroup.freeze", W_OK, 0) != 0) abandon_leaf();
+  freezer = openat(leaf, "cgroup.freeze", O_WRONLY | O_CLOEXEC);
+  killer = openat(leaf, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+  if (events < 0 || procs < 0 || freezer < 0) abandon_leaf();
 }
 
 bool enter_leaf() {
-  return procs >= 0 && write(procs, "0", 1) == 1;
+  return put(procs, "0");
 }
 
 void abandon_leaf() {
   remove_leaf();
-  if (leaf >= 0) close(leaf);
-  if (events >= 0) close(events);
-  if (procs >= 0) close(procs);
-  leaf = events = procs = -1;
+  for (int* fd : {&leaf, &events, &procs, &freezer, &killer}) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+  }
   leaf_path = nullptr;
 }
 
@@ -68,7 +71,7 @@ bool have_leaf() {
 }
 
 bool freeze_leaf(std::int64_t until_ms) {
-  if (!put("cgroup.freeze", "1")) return false;
+  if (!put(freezer, "1")) return false;
   for (;;) {
     if (event("frozen 1")) return true;
     const std::int64_t left = until_ms - now_ms();
@@ -79,11 +82,11 @@ bool freeze_leaf(std::int64_t until_ms) {
 }
 
 void thaw_leaf() {
-  if (have_leaf()) put("cgroup.freeze", "0");
+  put(freezer, "0");
 }
 
 void kill_leaf() {
-  if (have_leaf()) put("cgroup.kill", "1");  // since Linux 5.14; the walk kills without it too
+  put(killer, "1");  // the walk kills without it too
 }
 
 bool leaf_populated() {

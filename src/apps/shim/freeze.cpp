@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "process/shim_protocol.hpp"
 #include "shim.hpp"
@@ -13,7 +14,9 @@ namespace shim {
 
 namespace {
 
-process_list stopped;  // by us, in the order of the stops: whoever was stopped before is not here
+// By us, in the order of the stops: whoever was stopped before is not here. They are held, so that
+// they can be thawed where nothing can be opened any more.
+process_list stopped;
 
 bool same(const process& a, const process& b) {
   return a.pid == b.pid && a.start == b.start;
@@ -29,8 +32,13 @@ bool same(const process_list& a, const process_list& b) {
 void stop(const process& p) {
   for (std::size_t i = stopped.count; i-- > 0;)
     if (same(stopped.items[i], p)) return;  // on its way
-  append(stopped, p);
-  signal_process(p, SIGSTOP);
+  process held = p;
+  held.fd = hold_process(p);
+  if (held.fd < 0) return;
+  if (append(stopped, held))
+    signal_held(held.fd, SIGSTOP);
+  else
+    close(held.fd);
 }
 
 struct pass_result {
@@ -40,7 +48,8 @@ struct pass_result {
 
 pass_result stop_pass(process_list& tree) {
   pass_result found;
-  list_tree(tree);
+  reap();  // a tree that forks fast leaves us more dead than a pass can look at
+  found.running = !list_tree(tree);
   for (std::size_t i = 0; i < tree.count; ++i) {
     const activity a = activity_of(tree.items[i].pid);
     if (a == activity::gone || a == activity::stopped) continue;
@@ -87,7 +96,10 @@ bool freeze(std::int64_t& took_ms) {
 void thaw() {
   thaw_leaf();
   // Children before parents: a shell sees its job go on when it looks.
-  for (std::size_t i = stopped.count; i-- > 0;) signal_process(stopped.items[i], SIGCONT);
+  for (std::size_t i = stopped.count; i-- > 0;) {
+    signal_held(stopped.items[i].fd, SIGCONT);
+    close(stopped.items[i].fd);
+  }
   stopped.count = 0;
 }
 

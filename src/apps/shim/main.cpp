@@ -37,14 +37,35 @@ void say(const char* format, ...) {
   send(at::control_fd, text, static_cast<std::size_t>(n), MSG_NOSIGNAL);
 }
 
+namespace {
+
+pid_t agent = 0;
+bool agent_reaped = false;
+
+}  // namespace
+
+bool reap() {
+  for (;;) {
+    int status;
+    const pid_t pid = waitpid(-1, &status, WNOHANG);
+    if (pid < 0) return errno == ECHILD;
+    if (pid == 0) return false;
+    if (pid != agent) continue;
+    agent_reaped = true;
+    record_exit(status);  // first: what was told can be looked up
+    if (WIFEXITED(status))
+      say("exited code %d", WEXITSTATUS(status));
+    else
+      say("exited signal %d", WTERMSIG(status));
+  }
+}
+
 }  // namespace shim
 
 namespace {
 
 using namespace shim;
 
-pid_t agent = 0;
-bool agent_reaped = false;
 bool alone = false;  // the orchestrator is gone, or let go of us
 bool killing = false;
 std::int64_t kill_at = -1;  // TERM was sent; then KILL
@@ -69,25 +90,9 @@ void set_up_signals(int& signals) {
   signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/// Reaps all that is dead, the adopted too. True: nobody is left.
-bool reap() {
-  for (;;) {
-    int status;
-    const pid_t pid = waitpid(-1, &status, WNOHANG);
-    if (pid < 0) return errno == ECHILD;
-    if (pid == 0) return false;
-    if (pid != agent) continue;
-    agent_reaped = true;
-    record_exit(status);  // first: what was told can be looked up
-    if (WIFEXITED(status))
-      say("exited code %d", WEXITSTATUS(status));
-    else
-      say("exited signal %d", WTERMSIG(status));
-  }
-}
-
 void kill_pass() {
   kill_leaf();
+  if (!agent_reaped) kill(-agent, SIGKILL);  // needs nothing opened
   signal_tree(SIGKILL);  // also those that left the leaf; KILL acts on the stopped and the frozen
 }
 

@@ -12,6 +12,9 @@ namespace shim {
 
 std::int64_t now_ms();  // monotonic
 
+/// Reaps all that is dead, the adopted too. True: nobody is left.
+bool reap();
+
 /// One short datagram to the orchestrator, as printf. Lost when it is gone: nobody to tell.
 [[gnu::format(printf, 1, 2)]] void say(const char* format, ...);
 
@@ -21,6 +24,7 @@ struct process {
   pid_t pid;
   pid_t group;
   unsigned long long start;  // with pid, the same process for sure
+  int fd = -1;               // of `hold_process`
 };
 
 struct process_list {
@@ -28,16 +32,21 @@ struct process_list {
   std::size_t count = 0;
   std::size_t capacity = 0;
 };
-void append(process_list& list, const process& p);
+/// False: there is no memory for it.
+bool append(process_list& list, const process& p);
 
 enum class activity { gone, stopped, uninterruptible, running };
 
-/// False when there is no such process.
+/// False when there is no such process, or (errno says so) it cannot be looked at.
 bool read_process(pid_t pid, process& p);
-/// All descendants, parents before children; those that appear meanwhile may be missing.
-void list_tree(process_list& into);
-/// Of its threads together: running when one of them is.
+/// All descendants, parents before children; those that appear meanwhile may be missing. False:
+/// some could not be looked at, and they and theirs are not in it.
+bool list_tree(process_list& into);
+/// Of its threads together: running when one of them is, or cannot be looked at.
 activity activity_of(pid_t pid);
+/// A descriptor of that very process, for `signal_held`; -1: it is gone, or cannot be looked at.
+int hold_process(const process& p);
+void signal_held(int fd, int signal);
 /// To that very process: a pid that was used again is left alone.
 void signal_process(const process& p, int signal);
 /// To all descendants that are there now; `group`: only to members of that process group, 0: all.
