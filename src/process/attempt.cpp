@@ -144,7 +144,8 @@ void attempt::read_control() {
   while (control_.open()) {
     char text[shim::message_bytes];
     const ssize_t n = ::recv(control_.get(), text, sizeof text, MSG_DONTWAIT);
-    if (n < 0 && errno == EINTR) continue;
+    // It ended with a command of ours unread: told once, before what it said (unix_release_sock).
+    if (n < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) return control_.close();
     on_message(std::string_view(text, static_cast<std::size_t>(n)));

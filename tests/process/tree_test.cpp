@@ -142,6 +142,28 @@ BOOST_AUTO_TEST_CASE(P3_a_freeze_is_not_held_up_by_the_dead) {
   run(w.loop, many_dead(w));
 }
 
+/// It ends with commands unread, and only then do we read what it said.
+asio::awaitable<void> unread_commands(world& w) {
+  const auto child = co_await w.start("obey-term");
+  story s;
+  co_await follow(*child, s, has_line);
+  const int shim_pid = process::read_stat(child->who().pid)->parent;
+  const unique_fd shim = watch(shim_pid);
+  const unique_fd agent = watch(child->who().pid);
+  BOOST_REQUIRE(::kill(shim_pid, SIGSTOP) == 0);
+  BOOST_REQUIRE(::kill(child->who().pid, SIGTERM) == 0);
+  BOOST_REQUIRE(is_dead(agent, 10'000));
+  for (int i = 0; i < 3; ++i) child->thaw();  // it reads one at a time
+  BOOST_REQUIRE(::kill(shim_pid, SIGCONT) == 0);
+  BOOST_REQUIRE(is_dead(shim, 10'000));
+  co_await follow(*child, s, is_empty);
+  BOOST_TEST((s.exit == exit_status::exited(7)));
+  BOOST_TEST(s.empty->proven);
+}
+BOOST_AUTO_TEST_CASE(what_the_shim_said_last_is_heard_though_it_left_commands_unread) {
+  each_way(unread_commands);
+}
+
 /// From now on the shim can open nothing: all that it may have it has.
 void leave_no_descriptors(const process::child& child) {
   const int shim = process::read_stat(child.who().pid)->parent;
