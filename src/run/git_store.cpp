@@ -44,14 +44,21 @@ result<void> write_attempt(fs::path dir, fs::path temporary, std::string state,
   return write_file_durably(dir / "prompt.md", prompt);
 }
 
-std::string read_if_there(const fs::path& path) {
+/// Empty where there is none, or where it is damaged: the agent's files are worth more than its
+/// words. Errors: those that pass.
+result<std::string> read_if_there(const fs::path& path) {
   auto bytes = read_file(path);
+  if (!bytes && is_lack(bytes.error())) return bytes.error();
   return bytes ? std::move(*bytes) : std::string();
 }
 
-attempt_files read_files(fs::path dir) {
-  return {read_if_there(dir / "state.json"), read_if_there(dir / "prompt.md"),
-          read_if_there(dir / "out"), read_if_there(dir / "err")};
+result<attempt_files> read_files(fs::path dir) {
+  attempt_files files;
+  REMORA_TRY(files.state, read_if_there(dir / "state.json"));
+  REMORA_TRY(files.prompt, read_if_there(dir / "prompt.md"));
+  REMORA_TRY(files.out, read_if_there(dir / "out"));
+  REMORA_TRY(files.err, read_if_there(dir / "err"));
+  return files;
 }
 
 result<void> start_record(run_record_writer* recorder, git_worker* worker, json::object run,
