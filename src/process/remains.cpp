@@ -9,6 +9,9 @@
 #include <remora/core/text.hpp>
 #include <remora/process/host.hpp>
 
+#include "process/remains.hpp"
+#include "process/shim_protocol.hpp"
+
 namespace remora::process {
 
 namespace {
@@ -37,10 +40,20 @@ std::optional<exit_status> parse_exit(std::string_view text) {
 
 }  // namespace
 
+result<bool> saw_its_end(const std::filesystem::path& attempt_dir) {
+  const auto lock = read_file(attempt_dir / "lock", 4096);
+  if (!lock && lock.error().is_errno(ENOENT)) return true;
+  if (!lock) return lock.error();
+  return lock->empty() || trim(*lock).ends_with(shim::ended_mark);
+}
+
 result<attempt_remains> inspect_attempt(const std::filesystem::path& attempt_dir) {
   attempt_remains remains;
   // First the lock: a shim that ends in between has written `exit` before it lets go.
   REMORA_TRY(remains.alive, is_locked(attempt_dir / "lock"));
+  if (!remains.alive) {
+    REMORA_TRY(remains.empty, saw_its_end(attempt_dir));
+  }
   const auto text = read_file(attempt_dir / "exit", 4096);
   if (!text && text.error().is_errno(ENOENT)) return remains;
   if (!text && (remains.alive || is_lack(text.error()))) return text.error();

@@ -13,6 +13,7 @@
 #include <remora/process/survivors.hpp>
 
 #include "process/proc.hpp"
+#include "process/remains.hpp"
 #include "process/shim_protocol.hpp"
 
 namespace remora::process {
@@ -39,16 +40,10 @@ result<unique_fd> hold(const identity& who) {
   return pidfd;
 }
 
-/// Its tree was seen to be empty.
-bool has_ended(std::string_view lock) {
-  const auto words = split(trim(lock), ' ');
-  return words.size() == 4 && words[3] == shim::ended_mark;
-}
-
-/// `PID START BOOT`, as the shim writes it.
+/// `PID START BOOT`, as the shim writes it; at its end it adds a word.
 std::optional<identity> parse_identity(std::string_view lock) {
   const auto words = split(trim(lock), ' ');
-  if (words.size() != 3 && !has_ended(lock)) return std::nullopt;
+  if (words.size() != 3 && words.size() != 4) return std::nullopt;
   const auto number = [](std::string_view word, auto& into) {
     const char* end = word.data() + word.size();
     return !word.empty() && std::from_chars(word.data(), end, into).ptr == end;
@@ -162,9 +157,8 @@ result<bool> give_up_attempt(const std::filesystem::path& attempt_dir) {
 
 result<bool> end_strays(const std::filesystem::path& attempt_dir,
                         const std::vector<std::string>& settings) {
-  const auto lock = read_file(attempt_dir / "lock", 4096);
-  if (!lock && !lock.error().is_errno(ENOENT)) return lock.error();
-  if (!lock || lock->empty() || has_ended(*lock)) return false;
+  REMORA_TRY(const bool ended_itself, saw_its_end(attempt_dir));
+  if (ended_itself) return false;
   bool any = false;
   result<void> ended;
   const auto end = [&](const seen_process& seen) {

@@ -239,7 +239,7 @@ result<process::attempt_remains> git_task_store::inspect_attempt(const std::stri
   // Where the shim was killed too, nobody else ends what the agent had started.
   REMORA_TRY(const bool strays, process::end_strays(dir, {"REMORA_RUN=" + run_.id.str(),
                                                           "REMORA_TASK=" + task_.id.str()}));
-  if (strays) return process::attempt_remains{true, std::nullopt};
+  if (strays) return process::attempt_remains{.alive = true, .empty = false, .exit = std::nullopt};
   return remains;
 }
 

@@ -99,8 +99,10 @@ asio::awaitable<result<void>> task_runner::settle_orphan() {
     co_return fail(errc::stopped, "stopped before what the last attempt left had ended");
   if (!alone) {
     // Nobody may share a worktree with them.
-    warn(fmt::format("processes of attempt {} may still live; the task goes on in a new worktree",
-                     start_.made));
+    warn(
+        fmt::format("processes of attempt {} may still live; the task goes on in a new worktree "
+                    "from its last checkpoint",
+                    start_.made));
     for (std::string* slot : {&start_.slot, &start_.discard})
       if (!slot->empty()) start_.abandoned = std::exchange(*slot, {});
   }
@@ -109,7 +111,8 @@ asio::awaitable<result<void>> task_runner::settle_orphan() {
 }
 
 /// False: some of them were still alive, or could not be looked at, after the time that a shim can
-/// need. A task that was never interrupted has none.
+/// need; or nobody has seen the end of those to whom the slot was left. A task that was never
+/// interrupted has none.
 asio::awaitable<bool> task_runner::await_predecessors() {
   const std::string task = task_.id.str();
   const std::string names[] = {fmt::format("{}.{}", task, start_.made),
@@ -125,7 +128,9 @@ asio::awaitable<bool> task_runner::await_predecessors() {
       co_await io::pause(run_.timers, orphan_poll);
     }
   }
-  co_return true;
+  if (!std::exchange(start_.quarantined, false)) co_return true;
+  const auto remains = store_->inspect_attempt(names[0]);
+  co_return remains && remains->empty;
 }
 
 /// Folds the output that the predecessor's attempt left: the state after any crash is the fold of

@@ -5,19 +5,27 @@
 namespace remora::run {
 namespace {
 
+/// An agent was in the slot, and nobody but its agents has touched it since.
+bool is_as_left(const task_fold& fold, bool slot_there, std::string_view boot) {
+  return fold.slot_used && slot_there && fold.slot_boot == boot;
+}
+
 /// A slot in which no agent was is no use. One of which nothing is needed any more is freed as if
-/// it were gone on in.
+/// it were gone on in. One that was left to its agents is gone on in if they are gone by now.
 void take_slot(const task_fold& fold, bool slot_there, std::string_view boot, recovered_task& r) {
   task_start& start = r.start;
   if (fold.slot.empty()) return;
   const bool needed = !start.result_is_due && start.published.is_zero();
   const bool restarted = needed && fold.slot_boot != boot;
-  if (can_go_on_in_slot(fold, slot_there, needed ? boot : fold.slot_boot))
+  const bool was_left = needed && fold.quarantined && is_as_left(fold, slot_there, boot);
+  if (was_left || can_go_on_in_slot(fold, slot_there, needed ? boot : fold.slot_boot)) {
     start.slot = fold.slot;
-  else if (fold.quarantined || (fold.slot_used && slot_there))
+    start.quarantined = was_left;
+  } else if (fold.quarantined || (fold.slot_used && slot_there)) {
     start.abandoned = fold.slot;
-  else
+  } else {
     start.discard = fold.slot;
+  }
   if (restarted && !start.abandoned.empty())
     r.remarks.push_back(
         fmt::format("the machine was restarted: files in {} may be incomplete; they are kept, and "
@@ -28,7 +36,7 @@ void take_slot(const task_fold& fold, bool slot_there, std::string_view boot, re
 }  // namespace
 
 bool can_go_on_in_slot(const task_fold& fold, bool slot_there, std::string_view boot) {
-  return fold.slot_used && slot_there && !fold.quarantined && fold.slot_boot == boot;
+  return !fold.quarantined && is_as_left(fold, slot_there, boot);
 }
 
 void take_fold(const task_fold& fold, bool slot_there, std::string_view boot, recovered_task& r) {

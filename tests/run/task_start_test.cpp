@@ -90,13 +90,24 @@ BOOST_AUTO_TEST_CASE(a_slot_in_which_no_agent_was_is_made_anew) {
   BOOST_TEST(r.start.discard == "/slots/1");
 }
 
-BOOST_AUTO_TEST_CASE(a_worktree_that_was_left_to_its_agents_is_not_gone_on_in) {
+BOOST_AUTO_TEST_CASE(P6_a_worktree_that_was_left_to_its_agents_is_gone_on_in_only_without_them) {
   run::task_fold fold = task_with_an_agent_in_its_slot();
   fold.quarantined = true;
   run::recovered_task r;
   run::take_fold(fold, true, "boot 1", r);
-  BOOST_TEST(r.start.slot.empty());
-  BOOST_TEST(r.start.abandoned == "/slots/1");
+  BOOST_TEST(r.start.slot == "/slots/1");
+  BOOST_TEST(r.start.quarantined);
+  BOOST_TEST(r.start.abandoned.empty());
+  run::recovered_task after_restart;
+  run::take_fold(fold, true, "boot 2", after_restart);
+  BOOST_TEST(after_restart.start.slot.empty());
+  BOOST_TEST(after_restart.start.abandoned == "/slots/1");
+  run::recovered_task over;
+  const unsigned char raw[20] = {1};
+  over.start.published = git::oid(raw);
+  run::take_fold(fold, true, "boot 1", over);
+  BOOST_TEST(over.start.slot.empty());
+  BOOST_TEST(over.start.abandoned == "/slots/1");
   BOOST_TEST(!run::can_go_on_in_slot(fold, true, "boot 1"));
   fold.quarantined = false;
   BOOST_TEST(run::can_go_on_in_slot(fold, true, "boot 1"));

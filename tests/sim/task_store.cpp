@@ -356,7 +356,8 @@ auto virtual_task_store::read_attempt(std::string name) -> awaited<run::attempt_
 }
 
 result<process::attempt_remains> virtual_task_store::inspect_attempt(const std::string& name) {
-  return process::attempt_remains{w_.living(name) != nullptr, std::nullopt};
+  const bool alive = w_.living(name) != nullptr;
+  return process::attempt_remains{.alive = alive, .empty = !alive, .exit = std::nullopt};
 }
 
 std::string virtual_task_store::notes(std::size_t) {

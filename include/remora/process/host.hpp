@@ -127,6 +127,7 @@ std::uint32_t affordable_agents();
 // --- after a crash of the orchestrator: what an attempt directory says ---
 struct attempt_remains {
   bool alive = false;               ///< its shim still holds the lock
+  bool empty = false;               ///< nobody of its tree is left: its shim saw that, or never was
   std::optional<exit_status> exit;  ///< what the shim wrote
 };
 /// An attempt that was never started has no remains. Errors: errno (whether it lives is not known);

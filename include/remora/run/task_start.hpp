@@ -18,6 +18,7 @@ struct task_start {
   std::uint64_t chain_bytes = 0;        ///< what the checkpoints of its chain added on the disk
   bool same_run = false;                ///< `record` is of this run
   std::string slot;                     ///< to go on in, in place; empty: a new one
+  bool quarantined = false;             ///< only if nobody of its agents is left
   std::uint32_t counted = 0, made = 0;  ///< attempts so far
   bool changed = false;                 ///< the checkpoint differs from the base
   std::optional<agent::state> mind;
@@ -34,9 +35,10 @@ struct recovered_task {
   std::vector<std::string> remarks;
 };
 
-/// Whether a life can go on in the slot of the last one: an agent was in it, and it is there.
-/// After a restart of the machine none can: agents do not sync what they write, and a power cut
-/// leaves such files empty. `boot`: this machine's now. Pure.
+/// Whether a life can go on in the slot of the last one, whatever has become of its agents since:
+/// an agent was in it, it is there, and was not left to that agent. After a restart of the machine
+/// none can: agents do not sync what they write, and a power cut leaves such files empty. `boot`:
+/// this machine's now. Pure.
 bool can_go_on_in_slot(const task_fold& fold, bool slot_there, std::string_view boot);
 
 /// Completes what the refs told of a task (`recovered_task` of the store) with what its fold says:

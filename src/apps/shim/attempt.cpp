@@ -24,9 +24,11 @@ void record_self() {
   if (fd >= 0) close(fd);
   for (ssize_t i = 0; i < n; ++i)
     if (boot[i] == '\n') boot[i] = '\0';
-  if (!read_process(getpid(), self)) return;  // without /proc nobody could know us again
   char line[128];
-  const int size = snprintf(line, sizeof line, "%d %llu %s\n", self.pid, self.start, boot);
+  // Without /proc nobody could know us again, but that somebody was here.
+  const int size = read_process(getpid(), self)
+                       ? snprintf(line, sizeof line, "%d %llu %s\n", self.pid, self.start, boot)
+                       : snprintf(line, sizeof line, "unknown\n");
   if (pwrite(at::lock_fd, line, static_cast<std::size_t>(size), 0) == size) self_end = size - 1;
 }
 
