@@ -65,6 +65,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   calls_.clear();
   looked_.reset();
   exit_.reset();
+  ends_at_.reset();
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
 

@@ -166,16 +166,12 @@ asio::awaitable<result<void>> task_runner::fold_orphan() {
 }
 
 asio::awaitable<void> task_runner::save_orphan() {
-  supervise::save last;
-  last.reason = "orphaned";
-  last.final = true;
+  const supervise::end_attempt end{{agent::verdict::orphaned, {}, {}}, false};
+  const supervise::save last{.token = 0, .reason = "orphaned", .final = true, .ended = end.outcome};
   auto saved = co_await save_once(last);
   if (!saved)
     warn(fmt::format("the work of attempt {} could not be saved: {}", attempt_.value(),
                      saved.error().what));
-  supervise::end_attempt end;
-  end.outcome.verdict = agent::verdict::orphaned;
-  end.counted = false;
   end_attempt(end);
   start_.orphaned.reset();
 }

@@ -193,7 +193,7 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
   if (native_ && e.outcome.verdict != agent::verdict::completed)
     native_failed_ =
         out_bytes_ == 0 || e.outcome.text.find("No conversation found") != std::string::npos;
-  mind_.end_attempt(e.outcome, run_.time.wall());
+  mind_.end_attempt(e.outcome, ends_at_.value_or(run_.time.wall()));
   run_.tell("attempt_ended", about({{"verdict", agent::name(e.outcome.verdict)},
                                     {"detail", e.outcome.detail},
                                     {"text", e.outcome.text},

@@ -91,6 +91,7 @@ class task_runner {
   /// What an attempt left to be saved is: its worktree, number and output are not the next one's.
   boost::asio::awaitable<void> await_saves();
   boost::asio::awaitable<result<supervise::saved>> save_once(supervise::save what);
+  agent::state mind_as_of(const supervise::save& what);
   save_request make_save_request(const supervise::save& what);
   void tell_left_out(const std::vector<git::omission>& left_out);
   void tell_given_up(const checkpoint::prepared& first);
@@ -150,6 +151,7 @@ class task_runner {
   process::line_framer out_lines_, err_lines_;
   std::string prompt_;
   time_point attempt_began_{};
+  std::optional<wall_time> ends_at_;  ///< when its end was decided, and first saved
   std::uint64_t out_bytes_ = 0, err_bytes_ = 0;
   bool native_ = false;         ///< this attempt resumes a session
   bool native_failed_ = false;  ///< and that did not work: the next one starts a fresh one

@@ -57,8 +57,11 @@ void task_machine::save_final(time_point now) {
 
 void task_machine::emit_save(bool final, bool unfrozen, milliseconds limit, time_point now) {
   awaited_ = next_token_++;
-  actions_.emplace_back(
-      save{.token = *awaited_, .reason = reason_, .final = final, .unfrozen = unfrozen});
+  actions_.emplace_back(save{.token = *awaited_,
+                             .reason = reason_,
+                             .final = final,
+                             .unfrozen = unfrozen,
+                             .ended = verdict_});
   cadence_.started_another(now);
   until_ = now + limit;
 }

@@ -89,7 +89,8 @@ void task_machine::time_out(std::string_view which, std::string words, time_poin
 void task_machine::checkpoint_if_due(time_point now) {
   const auto reason = cadence_.start(next_token_, now);
   if (reason)
-    actions_.emplace_back(save{.token = next_token_++, .reason = std::string(name(*reason))});
+    actions_.emplace_back(
+        save{.token = next_token_++, .reason = std::string(name(*reason)), .ended = {}});
 }
 
 std::optional<time_point> task_machine::running_wake() const {

@@ -332,6 +332,22 @@ class MainJob(Job):
                 (self.seen / "release").touch()
                 self.remora("resume")
 
+    def test_P15_a_later_life_is_told_how_the_last_one_ended(self):
+        script = 'cat > "$SEEN/prompt.$REMORA_ATTEMPT"\necho half > half.txt\ntouch "$SEEN/started"\nexec sleep 987\n'
+        process = self.start("run", self.plan(["a"], script=script))
+        wait_until("the agent", lambda: (self.seen / "started").exists())
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(PATIENCE), 3)
+        for command in ("resume", "rerun"):
+            with self.subTest(command=command):
+                (self.seen / "started").unlink()
+                process = self.start(command, "last")
+                wait_until("the agent", lambda: (self.seen / "started").exists())
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.wait(PATIENCE), 3)
+        for number in (2, 3):
+            self.assertRegex((self.seen / f"prompt.{number}").read_text(), f"Attempt {number - 1} was ended after .*: interrupted")
+
     def test_G15_a_second_orchestrator_is_refused(self):
         process = self.start("run", self.plan(["a"]))
         wait_until("the agent", lambda: (self.seen / "started.a").exists())

@@ -34,6 +34,7 @@ struct save {
   std::string reason;
   bool final = false;
   bool unfrozen = false;  ///< was to be taken of a frozen tree, and some of it runs: to be marked
+  std::optional<agent::outcome> ended;  ///< how its attempt ends, as far as that is decided
 };
 struct quarantine {};  ///< the slot is never used again by this run
 struct end_attempt {
