@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto drain_bound = 2s;
-constexpr auto insist_after = 5s;  // the shim's own KILL has had its time
+constexpr auto longest_end = 5s;  // the shim's own KILL has had its time
 constexpr auto look_pause = 100ms;
 
 template <class Number = int>
@@ -64,9 +64,7 @@ attempt::attempt(asio::any_io_executor executor, const spawn_spec& spec, launche
       answered_(executor),
       drained_(executor, [this] { finish(); }),
       look_again_(executor, [this] { look_again(); }),
-      insist_(executor, [this] {
-        if (shim_.open()) ::syscall(SYS_pidfd_send_signal, shim_.get(), SIGKILL, nullptr, 0);
-      }) {
+      let_go_(executor, [this] { let_go(); }) {
   register_shim(shim_pid_);
   watch_control();
   watch_shim();
@@ -108,11 +106,20 @@ void attempt::abandon() {
   if (finished_) return;
   abandoned_ = true;
   command("end");
+  if (shim_.open()) ::syscall(SYS_pidfd_send_signal, shim_.get(), SIGCONT, nullptr, 0);
   out_.close();
   err_.close();
   stdin_.close();
-  insist_.set(std::chrono::steady_clock::now() + insist_after);
+  let_go_.set(std::chrono::steady_clock::now() + longest_end);
   if (settled_) finish();
+}
+
+/// Its tree cannot be ended. The shim, alone from now on, goes on trying, and holds the attempt's
+/// lock until nobody is left.
+void attempt::let_go() {
+  control_.close();
+  shim_.close();
+  finish();
 }
 
 // --- the control socket ---
@@ -262,7 +269,7 @@ void attempt::finish() {
   if (finished_) return;
   finished_ = true;
   drained_.set(std::nullopt);
-  insist_.set(std::nullopt);
+  let_go_.set(std::nullopt);
   look_again_.set(std::nullopt);
   out_.close();
   err_.close();

@@ -49,7 +49,8 @@ class attempt {
   void close_stdin() { stdin_.close_when_written(); }
   boost::asio::awaitable<child_event> next();
   result<child_use> use();
-  /// Nobody reads events any more: ends the tree.
+  /// Nobody reads events any more: ends the tree, or leaves it to its shim where it cannot be
+  /// ended.
   void abandon();
 
   void on_orphan_reaped(int pid, exit_status status);
@@ -67,6 +68,7 @@ class attempt {
   void watch_shim();
   void on_shim_end(exit_status status);
   void look_again();
+  void let_go();
   void fail_start();
   void report(child_event event);
   void report_exit(exit_status status);
@@ -95,7 +97,7 @@ class attempt {
   io::condition answered_;
   io::deadline drained_;     // a process outside of the tree may hold the pipes for ever
   io::deadline look_again_;  // where orphans could not be looked for
-  io::deadline insist_;  // a shim that was asked to end and is stopped, or waits for the unkillable
+  io::deadline let_go_;      // of a shim that was asked to end and waits for the unkillable
 
   std::optional<result<void>> start_;
   bool agent_exited_ = false;

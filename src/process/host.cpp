@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <list>
 #include <remora/core/text.hpp>
+#include <remora/io/deadline.hpp>
 #include <remora/process/host.hpp>
 #include <utility>
 
@@ -25,6 +26,8 @@ namespace remora::process {
 namespace asio = boost::asio;
 
 namespace {
+
+constexpr std::chrono::seconds longest_wait{5};  // for who was killed
 
 class shim_child final : public child {
  public:
@@ -174,30 +177,38 @@ class machine_host final : public host {
  private:
   struct state {
     state(asio::any_io_executor e, std::filesystem::path s, host_options o)
-        : executor(e), shim(std::move(s)), options(o), idle(std::move(e)) {}
+        : executor(e), shim(std::move(s)), options(o), idle(e), last_wait(std::move(e), [this] {
+            orphans->let_go();
+          }) {}
     asio::any_io_executor executor;
     std::filesystem::path shim;
     host_options options;
     std::shared_ptr<orphanage> orphans;
     std::list<std::shared_ptr<attempt>> attempts;
     io::condition idle;
+    io::deadline last_wait;  // for orphans of those that were abandoned, which nobody else asks for
 
     void forget(const attempt* gone) {
       std::erase_if(attempts, [&](const auto& a) { return a.get() == gone; });
-      if (attempts.empty()) idle.notify();
+      if (!attempts.empty()) return;
+      idle.notify();
+      if (!orphans->empty()) last_wait.set(std::chrono::steady_clock::now() + longest_wait);
+    }
+    void tell_of_orphans() {
+      for (const std::shared_ptr<attempt>& one : attempts) one->settle();
+      if (orphans->empty()) last_wait.set(std::nullopt);
     }
   };
 
   static orphanage::callbacks watch_orphans(const std::weak_ptr<state>& weak) {
-    const auto each = [weak](const auto& tell) {
-      const std::shared_ptr<state> self = weak.lock();
-      if (!self) return;
-      for (const auto& one : self->attempts) tell(*one);
-    };
-    return {[each](int pid, exit_status status) {
-              each([&](attempt& one) { one.on_orphan_reaped(pid, status); });
+    return {[weak](int pid, exit_status status) {
+              const std::shared_ptr<state> self = weak.lock();
+              if (!self) return;
+              for (const auto& one : self->attempts) one->on_orphan_reaped(pid, status);
             },
-            [each] { each([](attempt& one) { one.settle(); }); }};
+            [weak] {
+              if (const std::shared_ptr<state> self = weak.lock()) self->tell_of_orphans();
+            }};
   }
 
   result<std::shared_ptr<attempt>> begin(const spawn_spec& spec) {

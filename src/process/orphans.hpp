@@ -31,6 +31,8 @@ class orphanage {
   /// Kills the orphans that are there, and those that appear as they die, until none is left. Where
   /// it is blind afterwards, call it again.
   void end_all();
+  /// Of those that do not die. Whoever asks next is told of them anew.
+  void let_go() { dying_.clear(); }
   /// Those that were killed and are not yet dead.
   bool empty() const noexcept { return dying_.empty(); }
   /// The last look failed, as without descriptors: there may be orphans that are not seen to die.

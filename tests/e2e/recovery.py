@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import main_job
 from main_job import PATIENCE, Job, alive, wait_until
 
+FREEZER = Path("/sys/fs/cgroup/freezer")  # of cgroup v1: who is in a frozen group of it does not die of KILL
 QUICK = "defaults: {checkpoint: {interval: 300ms, min_gap: 100ms}, limits: {grace: 1s}}"
 
 
@@ -353,6 +354,32 @@ class Recovery(Job):
         self.remora("run", self.plan(["a"]))
         self.assertEqual(self.findings(), [])
         self.assertIn("nothing is wrong", self.remora("doctor").stdout)
+
+    @unittest.skipUnless(os.geteuid() == 0 and (FREEZER / "cgroup.procs").exists(), "an agent that cannot be ended needs root and the v1 freezer")
+    def test_P6_a_worktree_left_to_its_agent_is_gone_on_in_once_that_is_gone(self):
+        group = FREEZER / f"remora-test-{os.getpid()}"
+        group.mkdir()
+        self.addCleanup(group.rmdir)
+        state = group / "freezer.state"
+        self.addCleanup(state.write_text, "THAWED")
+        script = ('cat > /dev/null\necho life >> progress.txt\n[ "$REMORA_ATTEMPT" = 1 ] || exit 0\n'
+                  f'echo $$ > {group}/cgroup.procs\necho $$ > "$SEEN/started.a"\nexec sleep 987\n')
+        process = self.start("run", self.plan(["a"], QUICK, script))
+        wait_until("the agent", lambda: (self.seen / "started.a").exists() and (self.seen / "started.a").read_text())
+        state.write_text("FROZEN")
+        wait_until("it cannot be ended", lambda: state.read_text() == "FROZEN\n")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(PATIENCE), 3)
+        agent = int((self.seen / "started.a").read_text())
+        self.assertTrue(alive(agent))
+        (slot,) = (self.dir / "state").glob("remora/*/slots/*")
+        (slot / "late.txt").write_text("after the last checkpoint\n")
+        state.write_text("THAWED")
+        wait_until("the agent is gone", lambda: not alive(agent))
+        self.remora("resume")
+        branch = self.refs("refs/heads/remora")[0]
+        self.assertEqual(self.git("show", f"{branch}:progress.txt"), "life\nlife\n")
+        self.assertEqual(self.git("show", f"{branch}:late.txt"), "after the last checkpoint\n")
 
 
 def crc32c(data):

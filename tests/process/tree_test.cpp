@@ -164,6 +164,22 @@ BOOST_AUTO_TEST_CASE(what_the_shim_said_last_is_heard_though_it_left_commands_un
   each_way(unread_commands);
 }
 
+asio::awaitable<void> stopped_shim(world& w) {
+  auto child = co_await w.start("daemon", "stay");
+  story s;
+  co_await follow(*child, s, has_line);
+  const unique_fd daemon = watch(pid_in(s));
+  const unique_fd agent = watch(child->who().pid);
+  BOOST_REQUIRE(::kill(process::read_stat(child->who().pid)->parent, SIGSTOP) == 0);
+  child.reset();
+  co_await w.host->join();
+  BOOST_TEST(is_dead(daemon));
+  BOOST_TEST(is_dead(agent));
+}
+BOOST_AUTO_TEST_CASE(P5_a_stopped_shim_ends_its_tree_all_the_same) {
+  each_way(stopped_shim);
+}
+
 /// From now on the shim can open nothing: all that it may have it has.
 void leave_no_descriptors(const process::child& child) {
   const int shim = process::read_stat(child.who().pid)->parent;

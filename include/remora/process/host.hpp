@@ -101,7 +101,8 @@ class host {
   /// shim before it told of the agent: whoever it had started is gone). Cancellation: ends what was
   /// begun.
   virtual boost::asio::awaitable<result<std::unique_ptr<child>>> start(spawn_spec spec) = 0;
-  /// Waits until every shim that was started is reaped.
+  /// Waits until every shim that was started is reaped, or was let go of: one whose tree cannot be
+  /// ended goes on trying, and holds the attempt's lock until nobody is left.
   virtual boost::asio::awaitable<void> join() = 0;
 };
 
