@@ -4,6 +4,8 @@
 #include <remora/run/plan.hpp>
 #include <unordered_map>
 
+#include "run/plan_limits.hpp"
+
 namespace remora::run {
 namespace {
 
@@ -48,6 +50,13 @@ result<void> check_dependencies(const plan& p) {
   return {};
 }
 
+void fill_limits(supervise::limits& l, const limits_said& said, const agent::adapter& by) {
+  using namespace std::chrono_literals;
+  if (!said.idle) l.idle = 5min;
+  if (!said.first_output) l.first_output = by.first_output_limit();
+  if (!said.soft) l.soft = std::min<std::chrono::milliseconds>(l.wall / 5, 2min);
+}
+
 result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt,
                          const std::filesystem::path& repo) {
   REMORA_TRY(const agent::adapter* known, agent::find_adapter(adapter));
@@ -68,8 +77,7 @@ result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt,
               .limits = {},
               .verify = {},
               .include = {}};
-  t.limits.first_output = known->first_output_limit();
-  t.limits.soft = std::min(t.limits.wall / 5, std::chrono::milliseconds(120'000));
+  fill_limits(t.limits, {}, *known);
   p.tasks.push_back(std::move(t));
   return p;
 }

@@ -7,6 +7,7 @@
 #include <remora/run/plan.hpp>
 #include <set>
 
+#include "run/plan_limits.hpp"
 #include "run/yaml_reader.hpp"
 
 namespace remora::run {
@@ -21,8 +22,7 @@ constexpr std::size_t longest_prompt = 4u << 20;
 /// last.
 struct draft {
   task_plan task;
-  bool soft_said = false;
-  bool first_output_said = false;
+  limits_said said;
 };
 
 class plan_reader {
@@ -60,7 +60,8 @@ class plan_reader {
                            .agent = {},
                            .limits = {},
                            .verify = {},
-                           .include = {}}};
+                           .include = {}},
+                  .said = {}};
 };
 
 result<void> plan_reader::read(const Node& root) {
@@ -252,8 +253,7 @@ result<void> plan_reader::finish(const Node& node, draft& d) {
     return yaml_.at(node, fmt::format("task '{}' names agent '{}', which 'agents' does not have",
                                       t.id.str(), t.agent));
   REMORA_TRY(const agent::adapter* adapter, agent::find_adapter(known->second.adapter));
-  if (!d.first_output_said) t.limits.first_output = adapter->first_output_limit();
-  if (!d.soft_said) t.limits.soft = std::min(t.limits.wall / 5, std::chrono::milliseconds(120'000));
+  fill_limits(t.limits, d.said, *adapter);
   if (t.limits.wall.count() > 0 && t.limits.soft >= t.limits.wall)
     return yaml_.at(node, fmt::format("task '{}': soft must be shorter than wall", t.id.str()));
   t.limits.verifies = t.verify.has_value();
@@ -301,16 +301,20 @@ result<void> plan_reader::limits(const Node& node, draft& d) {
   supervise::limits& l = d.task.limits;
   const std::array fields{
       field{"wall", [&](const Node& n) { return duration(n, l.wall); }},
-      field{"idle", [&](const Node& n) { return duration(n, l.idle); }},
+      field{"idle",
+            [&](const Node& n) {
+              d.said.idle = true;
+              return duration(n, l.idle);
+            }},
       field{"first_output",
             [&](const Node& n) {
-              d.first_output_said = true;
+              d.said.first_output = true;
               return duration(n, l.first_output);
             }},
       field{"tool", [&](const Node& n) { return duration(n, l.tool); }},
       field{"soft",
             [&](const Node& n) {
-              d.soft_said = true;
+              d.said.soft = true;
               return duration(n, l.soft);
             }},
       field{"grace", [&](const Node& n) { return duration(n, l.grace); }},

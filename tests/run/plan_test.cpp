@@ -73,6 +73,7 @@ BOOST_AUTO_TEST_CASE(every_key_is_read) {
   BOOST_TEST(lexer.agent == "coder");
   BOOST_TEST((lexer.limits.wall == 10min));
   BOOST_TEST((lexer.limits.soft == 2min));  // a fifth of wall, at most 2 m
+  BOOST_TEST((lexer.limits.idle == 5min));
   BOOST_TEST(lexer.limits.attempts == 5u);
   const run::task_plan& parser = p->tasks.at(1);
   BOOST_TEST(parser.agent == "other");
