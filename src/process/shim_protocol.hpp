@@ -1,9 +1,9 @@
 // What remora and remora-shim agree on. No library: the shim has the C library only.
 //
 // In the attempt's `lock`, before the agent is started: `PID START BOOT` of the shim, and ` ended`
-// after it once the tree is empty. Whoever takes a run from an orchestrator that is stopped, and so
-// does not die, finds the shim by it and sends `give_up_signal`: the shim then acts as after its
-// orchestrator's death.
+// after it once the tree is empty (`unknown` where it cannot see who it is). Whoever takes a run
+// from an orchestrator that is stopped, and so does not die, finds the shim by it and sends
+// `give_up_signal`: the shim then acts as after its orchestrator's death.
 //
 // The shim is started as `remora-shim NAME CWD CGROUP NOFILE PROGRAM [ARG…]`, its environment and
 // descriptors 0 1 2 being the agent's. CGROUP is the leaf to make, or `-`; NOFILE the soft limit of
@@ -12,7 +12,7 @@
 //   to it    freeze | thaw | signal NAME | kill | end
 //   from it  started PID START CONTAINED   (START: field 22 of /proc/PID/stat; CONTAINED: the
 //                                           agent is in CGROUP, 0 or 1)
-//            exec_failed ERRNO STEP        (instead; STEP: fork, chdir or exec)
+//            exec_failed ERRNO STEP        (instead; STEP: lock, fork, chdir or exec)
 //            frozen MS WHOLE               (WHOLE 0: not within the bound, thawed again)
 //            thawed
 //            ok                            (answers signal, kill and end)

@@ -16,7 +16,7 @@ off_t self_end = 0;  // of our line in the lock, without its newline
 
 }  // namespace
 
-void record_self() {
+bool record_self() {
   process self = {};
   char boot[64] = {};
   const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -29,7 +29,9 @@ void record_self() {
   const int size = read_process(getpid(), self)
                        ? snprintf(line, sizeof line, "%d %llu %s\n", self.pid, self.start, boot)
                        : snprintf(line, sizeof line, "unknown\n");
-  if (pwrite(at::lock_fd, line, static_cast<std::size_t>(size), 0) == size) self_end = size - 1;
+  const bool written = pwrite(at::lock_fd, line, static_cast<std::size_t>(size), 0) == size;
+  if (written) self_end = size - 1;
+  return written;
 }
 
 void record_end() {

@@ -93,13 +93,15 @@ bool freeze(std::int64_t& took_ms) {
   return whole;
 }
 
+void signal_stopped(int signal) {
+  // Children before parents: a shell sees its job go on when it looks.
+  for (std::size_t i = stopped.count; i-- > 0;) signal_held(stopped.items[i].fd, signal);
+}
+
 void thaw() {
   thaw_leaf();
-  // Children before parents: a shell sees its job go on when it looks.
-  for (std::size_t i = stopped.count; i-- > 0;) {
-    signal_held(stopped.items[i].fd, SIGCONT);
-    close(stopped.items[i].fd);
-  }
+  signal_stopped(SIGCONT);
+  for (std::size_t i = 0; i < stopped.count; ++i) close(stopped.items[i].fd);
   stopped.count = 0;
 }
 

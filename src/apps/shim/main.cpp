@@ -92,7 +92,8 @@ void set_up_signals(int& signals) {
 
 void kill_pass() {
   kill_leaf();
-  if (!agent_reaped) kill(-agent, SIGKILL);  // needs nothing opened
+  if (!agent_reaped) kill(-agent, SIGKILL);  // this and the next need nothing opened
+  signal_stopped(SIGKILL);
   signal_tree(SIGKILL);  // also those that left the leaf; KILL acts on the stopped and the frozen
 }
 
@@ -204,10 +205,13 @@ int main(int argc, char** argv) {
   }
   int signals = -1;
   set_up_signals(signals);
-  record_self();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  make_leaf(argv[3]);
-  agent = start_agent({argv[2], argv[4], argv + 5});
+  if (record_self()) {
+    make_leaf(argv[3]);
+    agent = start_agent({argv[2], argv[4], argv + 5});
+  } else {
+    say("exec_failed %d lock", errno);
+  }
   if (agent != 0) watch(signals);
   if (alone) drain_output();
   remove_leaf();

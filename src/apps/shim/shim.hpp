@@ -57,6 +57,8 @@ void signal_tree(int signal, pid_t group = 0);
 /// Stops the tree: by its cgroup, else by SIGSTOP. True: nobody runs. False: not within the bound,
 /// and all goes on as before. Takes at most the bound (and a last pass).
 bool freeze(std::int64_t& took_ms);
+/// To those that `freeze` stopped; opens nothing.
+void signal_stopped(int signal);
 /// Continues those that `freeze` stopped, and no others. Harmless without it.
 void thaw();
 
@@ -88,8 +90,8 @@ pid_t start_agent(const agent_spec& spec);
 
 // --- attempt.cpp: the attempt's directory ---
 
-/// Who we are, into the lock that we hold.
-void record_self();
+/// Who we are, into the lock that we hold. False: an agent of ours could not be found again.
+bool record_self();
 /// Once the tree is empty: a lock without it that names somebody who is gone is of one who was
 /// killed before. The name stays: until we are gone we hold the lock, and whoever waits for that
 /// must know for whom.

@@ -44,7 +44,8 @@ bool append_children_file(const char* path, process_list& into) {
   char buffer[1024];
   pid_t pid = 0;
   bool all = true;
-  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) > 0;) {
+  ssize_t n;
+  while ((n = read(fd, buffer, sizeof buffer)) > 0) {
     for (ssize_t i = 0; i < n; ++i) {
       if (buffer[i] >= '0' && buffer[i] <= '9') {
         pid = pid * 10 + (buffer[i] - '0');
@@ -55,6 +56,7 @@ bool append_children_file(const char* path, process_list& into) {
       pid = 0;
     }
   }
+  all = all && (n == 0 || was_gone());
   close(fd);
   return all;
 }
@@ -74,12 +76,14 @@ bool each_thread(pid_t pid, Visit visit) {
 
 bool append_children(pid_t pid, process_list& into) {
   bool all = true;
+  bool any = false;
   const bool listed = each_thread(pid, [&](pid_t of, pid_t tid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", of, tid);
     all = append_children_file(path, into) && all;
+    any = true;
   });
-  return listed && all;
+  return listed && all && (any || pid != getpid());  // we are there: without /proc we see nobody
 }
 
 activity activity_of_thread(pid_t pid, pid_t tid) {
