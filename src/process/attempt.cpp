@@ -111,11 +111,12 @@ void attempt::abandon() {
   err_.close();
   stdin_.close();
   let_go_.set(std::chrono::steady_clock::now() + longest_end);
+  settle();
   if (settled_) finish();
 }
 
-/// Its tree cannot be ended. The shim, alone from now on, goes on trying, and holds the attempt's
-/// lock until nobody is left.
+/// Its tree cannot be ended, or it cannot itself. The shim, alone from now on, goes on trying, and
+/// holds the attempt's lock until nobody is left.
 void attempt::let_go() {
   control_.close();
   shim_.close();

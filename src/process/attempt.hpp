@@ -31,8 +31,8 @@ struct attempt_ends {
 
 class attempt {
  public:
-  /// `gone` is called once, last of all and not from the constructor: the shim is reaped. It must
-  /// not destroy the attempt before it returns to the loop.
+  /// `gone` is called once, last of all and not from the constructor: the shim is reaped, or let go
+  /// of. It must not destroy the attempt before it returns to the loop.
   attempt(boost::asio::any_io_executor executor, const spawn_spec& spec, launched shim,
           attempt_ends ends, std::filesystem::path leaf, std::shared_ptr<orphanage> orphans,
           std::function<void(attempt&)> gone);

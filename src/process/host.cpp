@@ -213,6 +213,7 @@ class machine_host final : public host {
 
   result<std::shared_ptr<attempt>> begin(const spawn_spec& spec) {
     if (spec.argv.empty()) return fail(errc::usage, "an agent needs a program to run");
+    state_->last_wait.set(std::nullopt);  // there is somebody again who asks for orphans
     attempt_ends ours;
     shim_ends theirs;
     if (auto made = make_attempt_files(spec.attempt_dir, ours, theirs); !made)
