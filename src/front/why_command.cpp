@@ -23,7 +23,7 @@ std::string decision_text(const run::record& r) {
   if (r.type == "verify_ended")
     return fmt::format("verification {}", json_flag(p, "ok") ? "passed" : "failed");
   if (r.type == "slot_quarantined")
-    return fmt::format("{} is not used again", json_text(p, "slot"));
+    return fmt::format("{} is left to whoever lives in it", json_text(p, "slot"));
   if (r.type == "warning") return "warning: " + one_line(json_text(p, "text"), 200);
   if (r.type == "task_ended")
     return fmt::format(

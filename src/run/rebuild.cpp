@@ -90,13 +90,15 @@ void add_attempt(const task_plan& task, std::uint32_t number, const std::string&
         about(task, {{"attempt", number}, {"agent", agent}, {"continues", number > 1}}));
 }
 
-/// The lives that the state of the newest checkpoint knows.
-std::uint32_t add_known_attempts(const task_plan& task, const agent::state& mind, writer& w) {
+/// The lives that the state of the newest checkpoint knows. Its own was not over when it was made,
+/// whatever was to be its end.
+std::uint32_t add_known_attempts(const task_plan& task, const checkpoint::record& newest,
+                                 const agent::state& mind, writer& w) {
   std::uint32_t last = 0;
   for (const agent::attempt_record& a : mind.attempts()) {
     add_attempt(task, a.number, a.agent, w);
     last = a.number;
-    if (!a.ended_with) continue;
+    if (!a.ended_with || a.number == newest.attempt.value()) continue;
     w.add("attempt_ended",
           about(task, {{"attempt", a.number},
                        {"verdict", agent::name(a.ended_with->verdict)},
@@ -167,8 +169,8 @@ result<void> add_task(const source& from, const task_plan& task, counts& c, writ
     ++c.checkpoints;
     REMORA_TRY(const std::string state, from.store.read_state(*record));
     REMORA_TRY(const agent::state mind, agent::state::from_json(state));
-    known = add_known_attempts(task, mind, w);
-    known_is_open = !mind.attempts().empty() && !mind.attempts().back().ended_with;
+    known = add_known_attempts(task, *record, mind, w);
+    known_is_open = known == record->attempt.value();
     w.add("checkpoint_saved", about(task, {{"attempt", record->attempt.value()},
                                            {"checkpoint", record->number.value()},
                                            {"commit", record->files.hex()},

@@ -131,9 +131,9 @@ result<recovered_task> recover_task(git::repository& repo, git::object_writer& o
     // It may be pruned already where the result is whole, and nothing of it is needed.
     if (!taken && !fold.published_whole && !taken.error().is(errc::corrupt)) return taken.error();
   }
-  // Nobody of ours can hold it: the agents are gone with the machine, or never were.
+  // Nobody of ours can hold it: the agents are gone with the machine, or were seen to be.
   const bool restarted = !fold.slot.empty() && fold.slot_boot != boot_id();
-  if (!fold.attempt_is_open() || restarted) {
+  if ((!fold.attempt_is_open() && !fold.quarantined) || restarted) {
     const std::string branch = checkpoint::task_branch(run, task.id);
     std::error_code ec;
     if (std::filesystem::remove(repo.common_dir() / (branch + ".lock"), ec))

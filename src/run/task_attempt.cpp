@@ -50,6 +50,7 @@ json::object shortened(const agent::event& e) {
 
 asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   co_await await_saves();
+  ends_at_.reset();
   auto prompt = co_await make_prompt();
   if (!prompt) {
     attempt_ = attempt_no(number);  // the end that follows is this attempt's, not the last one's
@@ -65,7 +66,6 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   calls_.clear();
   looked_.reset();
   exit_.reset();
-  ends_at_.reset();
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
 

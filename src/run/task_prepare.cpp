@@ -88,7 +88,12 @@ asio::awaitable<result<void>> task_runner::lend_slot() {
     auto durable = co_await run_.log->durable(lent);
     if (!durable) co_return durable.error();
   }
-  if (start_.orphaned) co_await save_orphan();
+  if (start_.orphaned) {
+    co_await save_orphan();
+  } else if (std::exchange(start_.quarantined, false) && in_place_) {
+    const supervise::save left{.token = 0, .reason = "quarantined", .final = true, .ended = {}};
+    co_await save_left(left);
+  }
   co_return result<void>();
 }
 
@@ -118,19 +123,21 @@ asio::awaitable<bool> task_runner::await_predecessors() {
   const std::string names[] = {fmt::format("{}.{}", task, start_.made),
                                fmt::format("{}.verify.{}", task, start_.made), task + ".setup"};
   const time_point until = run_.time.now() + longest_orphan_wait;
+  bool empty = true;
   for (const std::string& name : names) {
     if (attempt_.value() > start_.made) break;  // of this life: the machine has seen it end
     for (;;) {
       const auto remains = store_->inspect_attempt(name);
-      if (remains ? !remains->alive : remains.error().is(errc::corrupt)) break;
+      if (remains ? !remains->alive : remains.error().is(errc::corrupt)) {
+        empty = empty && remains && remains->empty;
+        break;
+      }
       if (stop_work_.stop_requested() || run_.time.now() > until) co_return false;
       run_.settled(task_.id);
       co_await io::pause(run_.timers, orphan_poll);
     }
   }
-  if (!std::exchange(start_.quarantined, false)) co_return true;
-  const auto remains = store_->inspect_attempt(names[0]);
-  co_return remains && remains->empty;
+  co_return !start_.quarantined || empty;
 }
 
 /// Folds the output that the predecessor's attempt left: the state after any crash is the fold of
@@ -165,13 +172,18 @@ asio::awaitable<result<void>> task_runner::fold_orphan() {
   co_return result<void>();
 }
 
-asio::awaitable<void> task_runner::save_orphan() {
-  const supervise::end_attempt end{{agent::verdict::orphaned, {}, {}}, false};
-  const supervise::save last{.token = 0, .reason = "orphaned", .final = true, .ended = end.outcome};
-  auto saved = co_await save_once(last);
+/// What an earlier life's agents left in the slot, now that they are gone.
+asio::awaitable<void> task_runner::save_left(supervise::save what) {
+  auto saved = co_await save_once(std::move(what));
   if (!saved)
     warn(fmt::format("the work of attempt {} could not be saved: {}", attempt_.value(),
                      saved.error().what));
+}
+
+asio::awaitable<void> task_runner::save_orphan() {
+  const supervise::end_attempt end{{agent::verdict::orphaned, {}, {}}, false};
+  const supervise::save last{.token = 0, .reason = "orphaned", .final = true, .ended = end.outcome};
+  co_await save_left(last);
   end_attempt(end);
   start_.orphaned.reset();
 }

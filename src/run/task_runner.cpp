@@ -137,37 +137,36 @@ void task_runner::feed(const supervise::fact& f) {
 }
 
 void task_runner::perform(const supervise::action& a) {
-  std::visit(
-      overloaded{
-          [&](const supervise::prepare&) { work_.spawn("prepare", prepare()); },
-          [&](const supervise::spawn& s) { starts_.spawn("spawn", spawn(s.attempt)); },
-          [&](const supervise::freeze&) {
-            if (child_) child_->freeze();
-          },
-          [&](const supervise::thaw&) {
-            if (child_) child_->thaw();
-          },
-          [&](const supervise::send_signal&) {
-            if (child_) child_->signal(adapter_.first_signal());
-          },
-          [&](const supervise::kill&) {
-            if (child_) child_->kill();
-          },
-          [&](const supervise::save& s) { enqueue(s); },
-          [&](const supervise::look&) { look_for_life(); },
-          [&](const supervise::quarantine&) {
-            run_.tell("slot_quarantined", about({{"slot", slot_->string()}}));
-            warn(fmt::format("{} is not used again: processes of its agent could not be ended",
-                             slot_->string()));
-            start_.abandoned = std::exchange(start_.slot, {});
-          },
-          [&](const supervise::end_attempt& e) { end_attempt(e); },
-          [&](const supervise::back_off&) { phase("backoff"); },
-          [&](const supervise::verify&) { work_.spawn("verify", verify()); },
-          [&](const supervise::publish&) { work_.spawn("publish", publish()); },
-          [&](const supervise::finish& f) { finished_ = f; },
-      },
-      a);
+  std::visit(overloaded{
+                 [&](const supervise::prepare&) { work_.spawn("prepare", prepare()); },
+                 [&](const supervise::spawn& s) { starts_.spawn("spawn", spawn(s.attempt)); },
+                 [&](const supervise::freeze&) {
+                   if (child_) child_->freeze();
+                 },
+                 [&](const supervise::thaw&) {
+                   if (child_) child_->thaw();
+                 },
+                 [&](const supervise::send_signal&) {
+                   if (child_) child_->signal(adapter_.first_signal());
+                 },
+                 [&](const supervise::kill&) {
+                   if (child_) child_->kill();
+                 },
+                 [&](const supervise::save& s) { enqueue(s); },
+                 [&](const supervise::look&) { look_for_life(); },
+                 [&](const supervise::quarantine&) {
+                   run_.tell("slot_quarantined", about({{"slot", slot_->string()}}));
+                   warn(fmt::format("{} is left alone: processes of its agent could not be ended",
+                                    slot_->string()));
+                   start_.abandoned = std::exchange(start_.slot, {});
+                 },
+                 [&](const supervise::end_attempt& e) { end_attempt(e); },
+                 [&](const supervise::back_off&) { phase("backoff"); },
+                 [&](const supervise::verify&) { work_.spawn("verify", verify()); },
+                 [&](const supervise::publish&) { work_.spawn("publish", publish()); },
+                 [&](const supervise::finish& f) { finished_ = f; },
+             },
+             a);
 }
 
 void task_runner::phase(std::string_view name) {

@@ -68,6 +68,7 @@ class task_runner {
   boost::asio::awaitable<result<void>> settle_orphan();
   boost::asio::awaitable<bool> await_predecessors();
   boost::asio::awaitable<result<void>> fold_orphan();
+  boost::asio::awaitable<void> save_left(supervise::save what);
   boost::asio::awaitable<void> save_orphan();
   slot_request make_slot_request() const;
   process::spawn_spec child_spec(const std::string& name,
@@ -91,7 +92,7 @@ class task_runner {
   /// What an attempt left to be saved is: its worktree, number and output are not the next one's.
   boost::asio::awaitable<void> await_saves();
   boost::asio::awaitable<result<supervise::saved>> save_once(supervise::save what);
-  agent::state mind_as_of(const supervise::save& what);
+  std::string state_as_of(const supervise::save& what);
   save_request make_save_request(const supervise::save& what);
   void tell_left_out(const std::vector<git::omission>& left_out);
   void tell_given_up(const checkpoint::prepared& first);

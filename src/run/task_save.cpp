@@ -54,13 +54,14 @@ asio::awaitable<void> task_runner::await_saves() {
   while (saving_) co_await saves_ended_.wait();
 }
 
-/// With how its attempt ends: whoever goes on from the checkpoint may know nothing else of it.
-agent::state task_runner::mind_as_of(const supervise::save& what) {
-  agent::state mind = mind_;
-  if (!what.ended) return mind;
+/// With how its attempt ends: whoever goes on from the checkpoint may know nothing else of it. That
+/// it completed is said later: a verification may deny it.
+std::string task_runner::state_as_of(const supervise::save& what) {
+  if (!what.ended || what.ended->verdict == agent::verdict::completed) return mind_.to_json();
   if (!ends_at_) ends_at_ = run_.time.wall();
+  agent::state mind = mind_;
   mind.end_attempt(*what.ended, *ends_at_);
-  return mind;
+  return mind.to_json();
 }
 
 save_request task_runner::make_save_request(const supervise::save& what) {
@@ -75,7 +76,7 @@ save_request task_runner::make_save_request(const supervise::save& what) {
   r.record.thin = record_ && (disk_full_ || chain_bytes_ > task_.max_disk_bytes);
   r.record.seconds =
       std::chrono::duration_cast<std::chrono::seconds>(run_.time.wall().time_since_epoch()).count();
-  r.record.mind.state = mind_as_of(what).to_json();
+  r.record.mind.state = state_as_of(what);
   r.record.mind.prompt = prompt_;
   if (!outcome.empty()) r.record.mind.result = std::move(outcome);
   r.attempt_dir = run_.layout.attempt(attempt_name(attempt_.value()));

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <remora/core/clock.hpp>
 #include <remora/run/task_start.hpp>
 
 namespace remora::run {
@@ -33,6 +34,15 @@ void take_slot(const task_fold& fold, bool slot_there, std::string_view boot, re
                     fold.slot));
 }
 
+/// How it ended: of its checkpoint, which was made before, the journal's word is the last.
+void take_end(const attempt_fold& last, agent::state& mind) {
+  const auto verdict = agent::parse_verdict(last.verdict);
+  const auto at = parse_iso8601(last.ended);
+  if (!verdict || !at || mind.attempts().empty()) return;
+  if (mind.attempts().back().number == last.number.value())
+    mind.end_attempt({*verdict, last.detail, last.text}, *at);
+}
+
 }  // namespace
 
 bool can_go_on_in_slot(const task_fold& fold, bool slot_there, std::string_view boot) {
@@ -47,7 +57,11 @@ void take_fold(const task_fold& fold, bool slot_there, std::string_view boot, re
   start.counted = fold.counted();
   start.made = fold.attempts.empty() ? 0 : fold.attempts.back().number.value();
   take_slot(fold, slot_there, boot, r);
-  if (!fold.attempt_is_open()) return;
+  if (fold.attempts.empty()) return;
+  if (!fold.attempt_is_open()) {
+    if (start.mind) take_end(fold.attempts.back(), *start.mind);
+    return;
+  }
   start.orphaned = fold.attempts.back().number;
   if (start.slot.empty() && start.abandoned.empty())
     r.remarks.push_back(fmt::format(

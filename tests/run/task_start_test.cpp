@@ -90,6 +90,24 @@ BOOST_AUTO_TEST_CASE(a_slot_in_which_no_agent_was_is_made_anew) {
   BOOST_TEST(r.start.discard == "/slots/1");
 }
 
+BOOST_AUTO_TEST_CASE(how_the_last_attempt_ended_is_what_the_journal_says_of_it) {
+  run::task_fold fold = task_with_an_agent_in_its_slot();
+  fold.attempts.back().ended = "2026-11-23T07:00:00.000Z";
+  fold.attempts.back().verdict = "verify_failed";
+  const auto told = [&](std::uint32_t of_checkpoint) {
+    run::recovered_task r;
+    r.start.mind = agent::state("run", "t", "do it");
+    r.start.mind->begin_attempt(of_checkpoint, {}, {});
+    run::take_fold(fold, true, "boot 1", r);
+    return r.start.mind->attempts().back().ended_with;
+  };
+  BOOST_REQUIRE(told(1).has_value());
+  BOOST_TEST((told(1)->verdict == agent::verdict::verify_failed));
+  BOOST_TEST(!told(2).has_value());  // a later one, of which the journal knows nothing
+  fold.attempts.back().ended.clear();
+  BOOST_TEST(!told(1).has_value());
+}
+
 BOOST_AUTO_TEST_CASE(P6_a_worktree_that_was_left_to_its_agents_is_gone_on_in_only_without_them) {
   run::task_fold fold = task_with_an_agent_in_its_slot();
   fold.quarantined = true;

@@ -35,10 +35,9 @@ struct recovered_task {
   std::vector<std::string> remarks;
 };
 
-/// Whether a life can go on in the slot of the last one, whatever has become of its agents since:
-/// an agent was in it, it is there, and was not left to that agent. After a restart of the machine
-/// none can: agents do not sync what they write, and a power cut leaves such files empty. `boot`:
-/// this machine's now. Pure.
+/// Whether a life can go on in the slot of the last one: an agent was in it, it is there, and it
+/// was not left to that agent. After a restart of the machine none can: agents do not sync what
+/// they write, and a power cut leaves such files empty. `boot`: this machine's now. Pure.
 bool can_go_on_in_slot(const task_fold& fold, bool slot_there, std::string_view boot);
 
 /// Completes what the refs told of a task (`recovered_task` of the store) with what its fold says:

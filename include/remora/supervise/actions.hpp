@@ -36,7 +36,7 @@ struct save {
   bool unfrozen = false;  ///< was to be taken of a frozen tree, and some of it runs: to be marked
   std::optional<agent::outcome> ended;  ///< how its attempt ends, as far as that is decided
 };
-struct quarantine {};  ///< the slot is never used again by this run
+struct quarantine {};  ///< the slot is left to whoever may live in it
 struct end_attempt {
   agent::outcome outcome;
   bool counted = true;
