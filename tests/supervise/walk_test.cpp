@@ -1,5 +1,9 @@
 // Random walks: a world that answers what the machine asks for, sometimes late, sometimes wrongly,
 // and rules that must hold in every state.
+//
+//     REMORA_WALK_SEEDS=1000000 REMORA_WALK_EVENTS=200 tests/test_supervise --run_test=walk
+//
+// REMORA_WALK_FROM is the first seed. Without EVENTS each walk goes on to its end.
 #include <cstdlib>
 #include <deque>
 #include <memory>
@@ -16,14 +20,15 @@ using agent::verdict;
 namespace {
 
 #ifdef NDEBUG
-constexpr std::uint64_t default_steps = 1'000'000;
+constexpr std::uint64_t default_seeds = 20'000;
 #else
-constexpr std::uint64_t default_steps = 200'000;
+constexpr std::uint64_t default_seeds = 2'000;
 #endif
+constexpr std::uint64_t longest_walk = 50'000;
 
-std::uint64_t steps_to_walk() {
-  const char* told = std::getenv("REMORA_WALK_STEPS");
-  return told ? std::strtoull(told, nullptr, 10) : default_steps;
+std::uint64_t told(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
 class dice {
@@ -69,7 +74,9 @@ enum class tree { none, starting, running, frozen, exited };
 /// The run room as the machine may expect it, and what must be true of what it is asked for.
 class world {
  public:
-  explicit world(std::uint64_t seed) : dice_(seed), limits_(random_limits(dice_)) {
+  /// `ends`: gets the verdicts that were told.
+  world(std::uint64_t seed, std::set<verdict>& ends)
+      : seed_(seed), ends_(ends), dice_(seed), limits_(random_limits(dice_)) {
     machine_ = std::make_unique<task_machine>(limits_, seed);
     tell(begin{});
   }
@@ -92,7 +99,10 @@ class world {
   void live();
   void check_state(const step& s);
   void must(bool holds, const char* rule) {
-    if (!holds) BOOST_FAIL(rule << "\n" << story_);
+    if (!holds)
+      BOOST_FAIL(rule << "\n"
+                      << story_ << "again: REMORA_WALK_SEEDS=1 REMORA_WALK_FROM=" << seed_
+                      << " tests/test_supervise --run_test=walk");
   }
 
   void perform(const prepare&);
@@ -110,6 +120,8 @@ class world {
   void perform(const publish&);
   void perform(const finish& a);
 
+  std::uint64_t seed_;
+  std::set<verdict>& ends_;
   dice dice_;
   limits limits_;
   std::unique_ptr<task_machine> machine_;
@@ -232,6 +244,7 @@ void world::perform(const end_attempt& a) {
   must(!lived_ || final_asked_, "an attempt that lived is saved when nobody is left");
   must(tree_ == tree::none || quarantined_, "an attempt ends when nobody is left");
   ended_ = true;
+  ends_.insert(a.outcome.verdict);
   if (a.counted) ++counted_;
 }
 
@@ -253,6 +266,7 @@ void world::perform(const finish& a) {
   must(ended_, "each attempt's end is told");
   must(tree_ == tree::none || quarantined_, "nobody is left behind");
   must(a.outcome != task_outcome::succeeded || publishing_, "success is published");
+  ends_.insert(a.last.verdict);
   finished_ = true;
 }
 
@@ -413,23 +427,30 @@ fact any_fact(dice& d) {
 BOOST_AUTO_TEST_SUITE(walk)
 
 BOOST_AUTO_TEST_CASE(P13_in_every_state_of_a_random_walk_the_rules_hold) {
-  const auto steps = steps_to_walk();
-  std::uint64_t games = 0;
+  const auto from = told("REMORA_WALK_FROM", 0), seeds = told("REMORA_WALK_SEEDS", default_seeds);
+  const auto events = told("REMORA_WALK_EVENTS", longest_walk);
   std::set<phase> seen;
-  for (std::uint64_t step = 0; step < steps; ++games) {
-    world w(games);
-    for (; !w.over() && step < steps; ++step) {
+  std::set<verdict> ends;
+  for (std::uint64_t seed = from; seed < from + seeds; ++seed) {
+    world w(seed, ends);
+    for (std::uint64_t step = 0; !w.over() && step < events; ++step) {
       w.walk();
       seen.insert(w.where());
     }
-    if (w.over()) w.walk_on_after_the_end();
+    if (w.over())
+      w.walk_on_after_the_end();
+    else
+      BOOST_REQUIRE_MESSAGE(events < longest_walk, "the walk of seed " << seed << " has no end");
   }
-  BOOST_TEST(games > steps / 2'000);  // no game goes on for ever
-  BOOST_TEST(seen.size() == 11u);     // all phases but `idle`
+  if (seeds < default_seeds) return;
+  BOOST_TEST(seen.size() == 11u);  // all phases but `idle`
+  for (int v = 0; v <= static_cast<int>(verdict::cancelled); ++v)
+    if (const auto one = static_cast<verdict>(v); one != verdict::orphaned)  // of the next life
+      BOOST_TEST(ends.contains(one), agent::name(one) << " was never reached");
 }
 
 BOOST_AUTO_TEST_CASE(facts_in_any_order_end_each_attempt_once) {
-  const auto steps = steps_to_walk();
+  const auto steps = told("REMORA_WALK_SEEDS", default_seeds) * 200;
   dice d(42);
   auto machine = std::make_unique<task_machine>(random_limits(d));
   auto now = t0;
