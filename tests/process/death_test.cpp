@@ -110,6 +110,33 @@ BOOST_AUTO_TEST_CASE(a_shim_that_ends_by_itself_before_its_agent_was_started_is_
   BOOST_TEST(ended.error().what.find("of the same version") != std::string::npos);
 }
 
+asio::awaitable<void> start_and_drop(process::host& host, process::spawn_spec spec, int& shim) {
+  auto child = co_await host.start(std::move(spec));
+  if (!child) throw std::runtime_error(child.error().what);
+  shim = (*child)->who().pid;
+  child->reset();
+  co_await host.join();
+}
+
+/// It obeys nobody, as one whose agent is in the kernel: both live on.
+BOOST_AUTO_TEST_CASE(P6_a_shim_that_cannot_end_its_tree_is_let_go_of_and_holds_the_lock) {
+  world w;
+  const auto script = w.root / "shim";
+  BOOST_REQUIRE(write_file_durably(
+                    script, "#!/bin/sh\nprintf \"started $$ 1 0\" >&3\nexec sleep 1000\n", 0755)
+                    .has_value());
+  const auto host = process::make_host(w.loop.get_executor(), script);
+  const auto spec = w.spec({"wait"});
+  int shim = 0;
+  run(w.loop, start_and_drop(*host, spec, shim));
+  BOOST_TEST(process::inspect_attempt(spec.attempt_dir).value().alive);
+  BOOST_REQUIRE(shim > 0);
+  ::kill(shim, SIGKILL);
+  ::waitpid(shim, nullptr, 0);
+  const auto remains = process::inspect_attempt(spec.attempt_dir).value();
+  BOOST_TEST(!remains.alive);
+}
+
 struct told {
   int shim;
   int agent;
@@ -165,6 +192,7 @@ void kill_the_orchestrator(bool use_cgroups) {
   BOOST_TEST(is_dead(shim, 5000));
   const auto remains = process::inspect_attempt(spec.attempt_dir);
   BOOST_TEST(!remains.value().alive);
+  BOOST_TEST(remains.value().empty);
   BOOST_TEST((remains.value().exit == exit_status::killed(SIGTERM)));
   while (::waitpid(t.shim, nullptr, WNOHANG) > 0) continue;
 }

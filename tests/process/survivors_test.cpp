@@ -164,6 +164,23 @@ BOOST_AUTO_TEST_CASE(P13_a_shim_that_ends_is_known_and_waited_for_until_it_is_go
   BOOST_TEST(!process::end_strays(dir, {"A=1"}).value());
 }
 
+BOOST_AUTO_TEST_CASE(P6_a_tree_is_empty_where_its_shim_has_said_so_or_never_was) {
+  world w;
+  const auto dir = w.root / "9";
+  const auto is_empty_now = [&] { return process::inspect_attempt(dir).value().empty; };
+  BOOST_TEST(is_empty_now());
+  std::filesystem::create_directories(dir);
+  const std::pair<const char*, bool> locks[] = {{"", true},
+                                                {"1 2 boot\n", false},
+                                                {"1 2 boot ended\n", true},
+                                                {"unknown\n", false},
+                                                {"unknown ended\n", true}};
+  for (const auto& [text, empty] : locks) {
+    std::ofstream(dir / "lock") << text;
+    BOOST_TEST(is_empty_now() == empty, text);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(
     P13_what_outlived_a_shim_that_was_killed_is_known_by_its_environment_and_ended) {
   world w;
