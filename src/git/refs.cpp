@@ -305,7 +305,7 @@ result<std::optional<oid>> repository::read_or_delete_ref(const std::string& nam
              }));
   if (removed != 0) return swap_failure(*this, removed, name, oid());
   REMORA_CHECK(sync_ancestors(impl_->common_dir, name));
-  return std::optional<oid>();
+  return read_ref(name);
 }
 
 result<void> repository::delete_ref(const std::string& name, const oid& from) {

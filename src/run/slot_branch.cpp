@@ -119,9 +119,9 @@ result<std::string> free_branch(git::repository& repo, const checkpoint::store& 
   REMORA_TRY(const std::optional<git::oid> tip, repo.read_or_delete_ref(r.branch, &unreadable));
   REMORA_TRY(const std::vector<fs::path> entries, entries_of(repo, r.branch));
   for (const fs::path& entry : entries) REMORA_CHECK(take_from(repo, r, entry, tip));
-  if (unreadable) return fmt::format("{} held no commit any more: it is made anew", r.branch);
-  if (!tip) return std::string();
   std::string remark;
+  if (unreadable) remark = fmt::format("{} held no commit any more: it is made anew", r.branch);
+  if (!tip) return remark;
   REMORA_TRY(const bool sound, store.is_sound(*tip, r.base));
   if (!sound) {
     remark = fmt::format("the commit {} of {} is damaged: it goes on from the last checkpoint",

@@ -129,7 +129,8 @@ class repository {
   /// unreadable. Errors: errc::repository (a name clash, a lock), errno.
   result<void> set_derived_ref(const std::string& name, const oid& to);
   /// As `read_ref`, but a corrupt one is deleted, and so is none: a git that need not sync leaves
-  /// such in a power cut, and nothing else can change them. `deleted`: whether it was.
+  /// such in a power cut, and nothing else can change them. `deleted`: whether it was; an older
+  /// value may have come to light.
   result<std::optional<oid>> read_or_delete_ref(const std::string& name, bool* deleted = nullptr);
   /// Deletes `name` if it is `from`. Absent already: success. Errors: as `swap_ref`.
   result<void> delete_ref(const std::string& name, const oid& from);
