@@ -25,7 +25,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto drain_bound = 2s;
-constexpr auto longest_end = 5s;  // the shim's own KILL has had its time
 constexpr auto look_pause = 100ms;
 
 template <class Number = int>

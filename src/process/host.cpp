@@ -27,8 +27,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::chrono::seconds longest_wait{5};  // for who was killed
-
 class shim_child final : public child {
  public:
   explicit shim_child(std::shared_ptr<attempt> of) : attempt_(std::move(of)) {}
@@ -192,7 +190,7 @@ class machine_host final : public host {
       std::erase_if(attempts, [&](const auto& a) { return a.get() == gone; });
       if (!attempts.empty()) return;
       idle.notify();
-      if (!orphans->empty()) last_wait.set(std::chrono::steady_clock::now() + longest_wait);
+      if (!orphans->empty()) last_wait.set(std::chrono::steady_clock::now() + longest_end);
     }
     void tell_of_orphans() {
       for (const std::shared_ptr<attempt>& one : attempts) one->settle();

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <boost/asio/any_io_executor.hpp>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <remora/core/exit_status.hpp>
@@ -15,6 +16,8 @@
 #include "process/watched_fd.hpp"
 
 namespace remora::process {
+
+constexpr std::chrono::seconds longest_end{5};  ///< of who was sent KILL, by us or by its shim
 
 /// Shims of this process, of all its hosts. Thread: any.
 void register_shim(int pid);

@@ -235,7 +235,7 @@ result<process::attempt_remains> git_task_store::inspect_attempt(const std::stri
   (void)process::give_up_attempt(dir);
   const auto remains = process::inspect_attempt(dir);
   const bool may_live = remains ? remains->alive : !remains.error().is(errc::corrupt);
-  if (may_live) return remains;
+  if (may_live || (remains && remains->empty)) return remains;
   // Where the shim was killed too, nobody else ends what the agent had started.
   REMORA_TRY(const bool strays, process::end_strays(dir, {"REMORA_RUN=" + run_.id.str(),
                                                           "REMORA_TASK=" + task_.id.str()}));

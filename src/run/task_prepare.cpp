@@ -69,7 +69,7 @@ asio::awaitable<result<void>> task_runner::lend_slot() {
   if (!made && !request.reuse.empty() && made.error().is(errc::vanished)) {
     warn(fmt::format("{}; the task goes on in a new worktree from its last checkpoint",
                      made.error().what));
-    start_.abandoned = std::exchange(start_.slot, {});
+    give_up(start_.slot);
     request = make_slot_request();
     made = co_await store_->make_slot(request, stop_work_.get_token());
   }
@@ -108,8 +108,8 @@ asio::awaitable<result<void>> task_runner::settle_orphan() {
         fmt::format("processes of attempt {} may still live; the task goes on in a new worktree "
                     "from its last checkpoint",
                     start_.made));
-    for (std::string* slot : {&start_.slot, &start_.discard})
-      if (!slot->empty()) start_.abandoned = std::exchange(*slot, {});
+    give_up(start_.slot);
+    give_up(start_.discard);
   }
   if (!start_.orphaned || attempt_ != *start_.orphaned) co_return result<void>();
   co_return co_await fold_orphan();

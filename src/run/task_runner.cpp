@@ -154,12 +154,7 @@ void task_runner::perform(const supervise::action& a) {
                  },
                  [&](const supervise::save& s) { enqueue(s); },
                  [&](const supervise::look&) { look_for_life(); },
-                 [&](const supervise::quarantine&) {
-                   run_.tell("slot_quarantined", about({{"slot", slot_->string()}}));
-                   warn(fmt::format("{} is left alone: processes of its agent could not be ended",
-                                    slot_->string()));
-                   start_.abandoned = std::exchange(start_.slot, {});
-                 },
+                 [&](const supervise::quarantine&) { quarantine(); },
                  [&](const supervise::end_attempt& e) { end_attempt(e); },
                  [&](const supervise::back_off&) { phase("backoff"); },
                  [&](const supervise::verify&) { work_.spawn("verify", verify()); },
@@ -167,6 +162,16 @@ void task_runner::perform(const supervise::action& a) {
                  [&](const supervise::finish& f) { finished_ = f; },
              },
              a);
+}
+
+void task_runner::quarantine() {
+  run_.tell("slot_quarantined", about({{"slot", slot_->string()}}));
+  warn(fmt::format("{} is left alone: processes of its agent could not be ended", slot_->string()));
+  give_up(start_.slot);
+}
+
+void task_runner::give_up(std::string& slot) {
+  if (!slot.empty()) start_.abandoned = std::exchange(slot, {});
 }
 
 void task_runner::phase(std::string_view name) {

@@ -59,6 +59,9 @@ class task_runner {
   void warn(std::string text);
   boost::json::object about(boost::json::object payload) const;
   void end_attempt(const supervise::end_attempt& e);
+  void quarantine();
+  /// `slot`, of `start_`, keeps its files and gives up the branch.
+  void give_up(std::string& slot);
 
   // task_prepare.cpp: a slot, setup
   boost::asio::awaitable<void> prepare();

@@ -43,7 +43,7 @@ asio::awaitable<void> task_runner::save_all() {
                      saved.error().what));
     if (saved.error().is_errno(ENOSPC) || saved.error().is_errno(EDQUOT)) disk_full_ = true;
     const bool slot_lost = what.final && saved.error().is(errc::vanished);
-    if (slot_lost && !start_.slot.empty()) start_.abandoned = std::exchange(start_.slot, {});
+    if (slot_lost) give_up(start_.slot);
     post(supervise::save_failed{what.token, saved.error().what, slot_lost});
   }
   saving_ = false;

@@ -18,7 +18,7 @@ asio::awaitable<void> kill_the_shim(world& w) {
   co_await follow(*child, s, has_line);
   const unique_fd daemon = watch(pid_in(s));
   const unique_fd agent = watch(child->who().pid);
-  ::kill(process::read_stat(child->who().pid)->parent, SIGKILL);
+  ::kill(shim_of(*child), SIGKILL);
   co_await follow(*child, s, is_empty);
   BOOST_TEST((s.exit == exit_status::killed(SIGKILL)));
   BOOST_TEST(s.empty->proven);
@@ -36,7 +36,7 @@ asio::awaitable<void> kill_the_shim_unseen(world& w) {
   story s;
   co_await follow(*child, s, has_line);
   const unique_fd daemon = watch(pid_in(s));
-  const int shim = process::read_stat(child->who().pid)->parent;
+  const int shim = shim_of(*child);
   asio::steady_timer later(w.loop, std::chrono::milliseconds(300));
   auto none = std::make_unique<descriptors_below>(rlim_t{0});
   later.async_wait([&](const auto& failed) {
@@ -60,7 +60,7 @@ asio::awaitable<void> kill_one_shim_of_two(world& w) {
   story s;
   co_await follow(*child, s, [](const story& now) { return now.out.size() > 10; });
   // The first process of the chain is gone: its shim is the child that is not the other's.
-  const int other_shim = process::read_stat(other->who().pid)->parent;
+  const int other_shim = shim_of(*other);
   const std::vector<int> ours = process::children_of(::getpid()).value();
   for (const int pid : ours)
     if (pid != other_shim) ::kill(pid, SIGKILL);

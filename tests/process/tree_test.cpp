@@ -56,7 +56,7 @@ asio::awaitable<void> adopted_zombies(world& w) {
   const auto child = co_await w.start("orphans", "50");
   story s;
   co_await follow(*child, s, has_line);
-  const int shim = process::read_stat(child->who().pid)->parent;
+  const int shim = shim_of(*child);
   // Each answer is a turn of the shim's loop; in each it reaps. Ends by the test's deadline if not.
   while (process::children_of(shim).value() != std::vector{child->who().pid}) {
     const int answers = s.thawed;
@@ -88,8 +88,8 @@ asio::awaitable<void> stopped_agent(world& w) {
   const auto child = co_await w.start("stop-self");
   story s;
   co_await follow(*child, s, has_line);
-  child->freeze();
-  co_await follow(*child, s, [](const story& now) { return now.frozen_whole == 1; });
+  co_await freeze_and_follow(*child, s);
+  BOOST_TEST(s.frozen_whole == 1);
   co_await kill_and_follow(*child, s);
   BOOST_TEST((s.exit == exit_status::killed(SIGKILL)));
   BOOST_TEST(s.out == "ready\n");
@@ -106,11 +106,12 @@ asio::awaitable<void> frozen_is_silent(world& w) {
     process::child* const child = begun.value().get();
     story s;
     co_await follow(*child, s, [](const story& now) { return now.out.size() > 10; });
-    child->freeze();
-    co_await follow(*child, s, [](const story& now) { return now.frozen_whole == 1; });
+    co_await freeze_and_follow(*child, s);
+    BOOST_TEST(s.frozen_whole == 1);
     const std::size_t printed = s.out.size();
-    child->freeze();  // its answer comes after all that would have been printed until then
-    co_await follow(*child, s, [](const story& now) { return now.frozen_whole == 2; });
+    // Its answer comes after all that would have been printed until then.
+    co_await freeze_and_follow(*child, s);
+    BOOST_TEST(s.frozen_whole == 2);
     BOOST_TEST(s.out.size() == printed);
     child->thaw();
     co_await follow(*child, s, [=](const story& now) { return now.out.size() > printed; });
@@ -127,7 +128,7 @@ BOOST_AUTO_TEST_CASE(a_frozen_tree_does_nothing_until_it_is_thawed) {
 /// them at once only while the shim is stopped.
 asio::awaitable<void> many_dead(world& w) {
   const auto child = co_await w.start("orphans", "12000");
-  const int shim = process::read_stat(child->who().pid)->parent;
+  const int shim = shim_of(*child);
   BOOST_REQUIRE(::kill(shim, SIGSTOP) == 0);
   story s;
   co_await follow(*child, s, has_line);
@@ -147,7 +148,7 @@ asio::awaitable<void> unread_commands(world& w) {
   const auto child = co_await w.start("obey-term");
   story s;
   co_await follow(*child, s, has_line);
-  const int shim_pid = process::read_stat(child->who().pid)->parent;
+  const int shim_pid = shim_of(*child);
   const unique_fd shim = watch(shim_pid);
   const unique_fd agent = watch(child->who().pid);
   BOOST_REQUIRE(::kill(shim_pid, SIGSTOP) == 0);
@@ -170,7 +171,7 @@ asio::awaitable<void> stopped_shim(world& w) {
   co_await follow(*child, s, has_line);
   const unique_fd daemon = watch(pid_in(s));
   const unique_fd agent = watch(child->who().pid);
-  BOOST_REQUIRE(::kill(process::read_stat(child->who().pid)->parent, SIGSTOP) == 0);
+  BOOST_REQUIRE(::kill(shim_of(*child), SIGSTOP) == 0);
   child.reset();
   co_await w.host->join();
   BOOST_TEST(is_dead(daemon));
@@ -182,7 +183,7 @@ BOOST_AUTO_TEST_CASE(P5_a_stopped_shim_ends_its_tree_all_the_same) {
 
 /// From now on the shim can open nothing: all that it may have it has.
 void leave_no_descriptors(const process::child& child) {
-  const int shim = process::read_stat(child.who().pid)->parent;
+  const int shim = shim_of(child);
   rlimit limit{};
   BOOST_REQUIRE(::prlimit(shim, RLIMIT_NOFILE, nullptr, &limit) == 0);
   limit.rlim_cur = process::shim::first_free_fd;
@@ -193,8 +194,8 @@ asio::awaitable<void> thaw_without_descriptors(world& w) {
   const auto child = co_await w.start("obey-term");
   story s;
   co_await follow(*child, s, has_line);
-  child->freeze();
-  co_await follow(*child, s, [](const story& now) { return now.frozen_whole == 1; });
+  co_await freeze_and_follow(*child, s);
+  BOOST_TEST(s.frozen_whole == 1);
   leave_no_descriptors(*child);
   child->signal(SIGTERM);
   child->thaw();
@@ -213,11 +214,9 @@ asio::awaitable<void> kill_without_descriptors(world& w) {
   story s;
   co_await follow(*child, s, [](const story& now) { return now.out.size() > 10; });
   leave_no_descriptors(*child);
-  child->freeze();
-  co_await follow(*child, s, [](const story& n) { return n.frozen_whole + n.frozen_partly > 0; });
+  co_await freeze_and_follow(*child, s);
   const std::size_t printed = s.out.size();
-  child->freeze();
-  co_await follow(*child, s, [](const story& n) { return n.frozen_whole + n.frozen_partly > 1; });
+  co_await freeze_and_follow(*child, s);
   BOOST_TEST((s.frozen_whole == 2) == (s.out.size() == printed));
   co_await kill_and_follow(*child, s);
   BOOST_TEST((s.exit == exit_status::killed(SIGKILL)));

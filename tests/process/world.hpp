@@ -22,6 +22,8 @@
 #include <string>
 #include <vector>
 
+#include "process/proc.hpp"
+
 namespace remora::testing {
 
 namespace asio = boost::asio;
@@ -127,6 +129,19 @@ inline asio::awaitable<void> follow_to_the_end(process::child& child, story& so_
 inline asio::awaitable<void> kill_and_follow(process::child& child, story& so_far) {
   child.kill();
   co_await follow(child, so_far, is_empty);
+}
+
+/// Until it is told whether it was frozen.
+inline asio::awaitable<void> freeze_and_follow(process::child& child, story& so_far) {
+  const auto answers = [](const story& s) { return s.frozen_whole + s.frozen_partly; };
+  const int before = answers(so_far);
+  child.freeze();
+  co_await follow(child, so_far, [=](const story& now) { return answers(now) > before; });
+}
+
+/// Its shim's pid.
+inline int shim_of(const process::child& child) {
+  return process::read_stat(child.who().pid)->parent;
 }
 
 /// The number of the first line.

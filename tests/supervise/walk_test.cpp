@@ -429,6 +429,7 @@ BOOST_AUTO_TEST_SUITE(walk)
 BOOST_AUTO_TEST_CASE(P13_in_every_state_of_a_random_walk_the_rules_hold) {
   const auto from = told("REMORA_WALK_FROM", 0), seeds = told("REMORA_WALK_SEEDS", default_seeds);
   const auto events = told("REMORA_WALK_EVENTS", longest_walk);
+  std::uint64_t steps = 0;
   std::set<phase> seen;
   std::set<verdict> ends;
   for (std::uint64_t seed = from; seed < from + seeds; ++seed) {
@@ -436,6 +437,7 @@ BOOST_AUTO_TEST_CASE(P13_in_every_state_of_a_random_walk_the_rules_hold) {
     for (std::uint64_t step = 0; !w.over() && step < events; ++step) {
       w.walk();
       seen.insert(w.where());
+      ++steps;
     }
     if (w.over())
       w.walk_on_after_the_end();
@@ -443,6 +445,7 @@ BOOST_AUTO_TEST_CASE(P13_in_every_state_of_a_random_walk_the_rules_hold) {
       BOOST_REQUIRE_MESSAGE(events < longest_walk, "the walk of seed " << seed << " has no end");
   }
   if (seeds < default_seeds) return;
+  BOOST_TEST(steps < seeds * 2'000);
   BOOST_TEST(seen.size() == 11u);  // all phases but `idle`
   for (int v = 0; v <= static_cast<int>(verdict::cancelled); ++v)
     if (const auto one = static_cast<verdict>(v); one != verdict::orphaned)  // of the next life
