@@ -152,7 +152,7 @@ result<worktree> reuse_worktree(repository& repo, const snapshotter& used,
   REMORA_CHECK(fill(repo, root.get(), entry, used, commit, std::move(stop)));
   REMORA_TRY(const std::optional<oid> tip, repo.read_ref(branch));
   if (tip && *tip != commit)
-    return fail(errc::repository, fmt::format("the branch {} exists already", to_utf8(branch)));
+    return fail(errc::ref_moved, fmt::format("the branch {} exists already", to_utf8(branch)));
   if (!tip) REMORA_CHECK(repo.swap_ref(branch, oid(), commit));
   REMORA_CHECK(entry.exchange(tree.git_dir));
   REMORA_CHECK(note_made(common_dir, tree.root, making::done));

@@ -235,7 +235,7 @@ result<worktree> add_worktree(const repository& repo, const fs::path& where,
   REMORA_CHECK(check_free(root));
   REMORA_TRY(const std::optional<oid> existing, repo.read_ref(branch));
   if (existing && *existing != commit)
-    return fail(errc::repository, fmt::format("the branch {} exists already", to_utf8(branch)));
+    return fail(errc::ref_moved, fmt::format("the branch {} exists already", to_utf8(branch)));
   REMORA_TRY(const program_settings instead, programs_to_replace(repo));
   REMORA_CHECK(note_made(common_dir, root, making::begun));
   auto added =

@@ -113,22 +113,30 @@ result<git::worktree> take_used(git_worker* worker, const slot_request& r, slot_
   return taken;
 }
 
-/// A directory with the task's branch checked out; nothing is left behind where that fails.
-result<git::worktree> check_out(git_worker* worker, const slot_request& r, slot_made& made,
-                                std::stop_token stop) {
-  REMORA_CHECK(git::await_worktrees(worker->repo, stop));
-  // What the task had is removed by its path, which must not be one that another has reserved.
-  REMORA_TRY(const unique_fd held, hold_slots(r.slots_root));
+result<git::worktree> check_out_freed(git_worker* worker, const slot_request& r, slot_made& made,
+                                      std::stop_token stop) {
   const checkpoint::store store(worker->repo, worker->objects, true);
   REMORA_TRY(std::string remark, free_branch(worker->repo, store, r));
   if (!remark.empty()) made.remarks.push_back(std::move(remark));
-  if (r.used)
+  if (r.used && r.used->snapshots)
     if (auto taken = take_used(worker, r, made, stop); taken || stop.stop_requested()) return taken;
   REMORA_TRY(const fs::path root, reserve_slot(r.slots_root));
   auto tree = git::add_worktree(worker->repo, root, r.branch, r.base, stop);
   if (tree) return tree;
   ::rmdir(root.c_str());
   return not_checked_out(tree.error(), store, r.base);
+}
+
+/// A directory with the task's branch checked out; nothing is left behind where that fails.
+result<git::worktree> check_out(git_worker* worker, const slot_request& r, slot_made& made,
+                                std::stop_token stop) {
+  REMORA_CHECK(git::await_worktrees(worker->repo, stop));
+  // What the task had is removed by its path, which must not be one that another has reserved.
+  REMORA_TRY(const unique_fd held, hold_slots(r.slots_root));
+  auto tree = check_out_freed(worker, r, made, stop);
+  // Another git has moved the branch since it was freed: that is kept aside as well.
+  if (!tree && tree.error().is(errc::ref_moved)) tree = check_out_freed(worker, r, made, stop);
+  return tree;
 }
 
 result<void> fill_slot(git_worker* worker, const slot_request& r, git::worktree tree,

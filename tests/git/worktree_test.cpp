@@ -215,7 +215,7 @@ BOOST_AUTO_TEST_CASE(an_existing_directory_or_branch_is_not_taken_over) {
   fs::remove_all(root);
   const std::string other = files.git("commit-tree -m other HEAD^{tree}");
   files.git("branch remora/run/task " + other);
-  BOOST_TEST(add_worktree(repo(), root, branch, head, {}).error().is(errc::repository));
+  BOOST_TEST(add_worktree(repo(), root, branch, head, {}).error().is(errc::ref_moved));
   BOOST_TEST(files.git("rev-parse remora/run/task") == other);
 }
 

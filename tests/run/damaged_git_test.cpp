@@ -153,6 +153,33 @@ BOOST_AUTO_TEST_CASE(G6_a_packed_branch_is_freed_though_the_lock_of_packed_refs_
   BOOST_TEST(ref(task_branch) == base.hex());
 }
 
+BOOST_AUTO_TEST_CASE(G3_a_branch_that_moves_while_it_is_freed_is_kept_aside_as_it_is_then) {
+  run::slot_request request;
+  request.branch = task_branch;
+  request.base = base;
+  request.record = save_on(base, 1).commit;
+  request.aside = checkpoint::foreign_refs(run, task);
+  request.slots_root = repo_dir.beside("slots");
+  std::filesystem::create_directories(request.slots_root);
+  commit_of_the_agent();
+  const git::oid parents[] = {agents};
+  const git::oid later =
+      objects->commit(repo->read_commit(base)->tree, parents, git::remora_signature(2), "x")
+          .value();
+  BOOST_REQUIRE(objects->barrier().has_value());
+  run::git_worker worker(git::repository::discover(repo_dir.path()).value());
+  worker.repo.guard_refs([&]() -> result<void> {
+    if (ref(task_branch) == agents.hex())
+      repo_dir.git("update-ref " + task_branch + " " + later.hex());
+    return {};
+  });
+  const auto slot = run::make_slot(&worker, request, {});
+  BOOST_REQUIRE(slot.has_value());
+  BOOST_TEST(ref(task_branch) == base.hex());
+  const auto aside = repo->list_refs(request.aside).value();
+  BOOST_TEST(std::ranges::count(aside, later, &git::ref_info::target) == 1);
+}
+
 BOOST_AUTO_TEST_CASE(F5_a_branch_is_not_taken_from_a_worktree_that_cannot_be_looked_at) {
   const auto slots = repo_dir.beside("slots");
   std::filesystem::create_directories(slots);

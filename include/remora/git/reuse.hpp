@@ -16,7 +16,8 @@ result<void> set_aside(const repository& repo, const worktree& tree, const std::
 /// then is not read. Git's directory of it is a new one, so nothing of what an agent put there
 /// stays. Where it fails the worktree stays half-made: `remove_half_made`.
 /// Errors: errc::unsupported (a checkout here does more than to write the objects' bytes: line
-/// ends, filters, a sparse checkout), errc::vanished, errc::stopped, errno.
+/// ends, filters, a sparse checkout), errc::ref_moved (the branch is at another commit),
+/// errc::vanished, errc::stopped, errno.
 result<worktree> reuse_worktree(repository& repo, const snapshotter& used,
                                 const std::string& branch, const oid& commit, std::stop_token stop);
 
