@@ -77,13 +77,25 @@ result<void> copy_into(const slot_request& r, slot_made& made, std::stop_token s
   return {};
 }
 
-result<void> restore_into(git_worker* worker, const slot_request& r, const git::snapshot& files,
+/// An agent's commit may be lost though its files are not: his git syncs nothing and the power
+/// went, or another agent's `git repack -ad` threw away what no ref reached yet. Then they are what
+/// differs from the base.
+result<void> restore_into(git_worker* worker, const slot_request& r, git::snapshot files,
                           slot_made& made, std::stop_token stop) {
+  made.head_note = head_note(files, r.branch);
+  const checkpoint::store store(worker->repo, worker->objects, true);
+  const git::oid head = files.head.commit;
+  REMORA_TRY(const bool sound, head.is_zero() ? true : store.is_sound(head, r.base));
+  if (!sound) {
+    made.head_note =
+        fmt::format("the commit {} is lost: what it held is there, uncommitted", head.hex());
+    made.remarks.push_back(made.head_note);
+    files.head = {r.base, r.branch};
+  }
   REMORA_TRY(const git::restore_report report,
              git::restore_worktree(worker->repo, made.workspace->tree, r.branch, files, stop));
   for (const git::omission& o : report.not_restored)
     made.remarks.push_back(fmt::format("not restored: {} ({})", to_utf8(o.path), o.reason));
-  made.head_note = head_note(files, r.branch);
   return {};
 }
 

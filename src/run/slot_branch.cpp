@@ -47,11 +47,14 @@ result<void> take_from(git::repository& repo, const slot_request& r, const fs::p
   return write_file_durably(entry / "HEAD", tip.value_or(r.base).hex() + "\n", 0644);
 }
 
-/// The commit that the checkpoint was on; without one the base.
-result<git::oid> known_head(const git::repository& repo, const slot_request& r) {
+/// The commit that the checkpoint was on; without one, or where it is lost, the base.
+result<git::oid> known_head(const git::repository& repo, const checkpoint::store& store,
+                            const slot_request& r) {
   if (!r.record) return r.base;
   REMORA_TRY(const checkpoint::record record, checkpoint::read_record(repo, *r.record));
-  return record.head.commit.is_zero() ? r.base : record.head.commit;
+  if (record.head.commit.is_zero()) return r.base;
+  REMORA_TRY(const bool sound, store.is_sound(record.head.commit, r.base));
+  return sound ? record.head.commit : r.base;
 }
 
 /// Git's directories of the worktrees that have the task's branch, or were made for it: a restore
@@ -97,9 +100,7 @@ result<std::string> mend_branch(git::repository& repo, const checkpoint::store& 
     REMORA_TRY(const bool sound, store.is_sound(*tip, r.base));
     if (sound) return std::string();
   }
-  REMORA_TRY(git::oid known, known_head(repo, r));
-  REMORA_TRY(const bool sound, store.is_sound(known, r.base));
-  if (!sound) known = r.base;
+  REMORA_TRY(const git::oid known, known_head(repo, store, r));
   REMORA_CHECK(repo.swap_ref(r.branch, tip.value_or(git::oid()), known));
   REMORA_CHECK(git::remove_ref_log(repo, r.branch));
   return fmt::format(
@@ -130,7 +131,7 @@ result<std::string> free_branch(git::repository& repo, const checkpoint::store& 
     REMORA_CHECK(git::remove_ref_log(repo, r.branch));
     return remark;
   }
-  REMORA_TRY(const git::oid known, known_head(repo, r));
+  REMORA_TRY(const git::oid known, known_head(repo, store, r));
   REMORA_TRY(const bool kept, repo.is_ancestor(*tip, known));
   if (!kept) {
     REMORA_TRY(const std::string name, checkpoint::keep_aside(repo, r.aside, *tip));

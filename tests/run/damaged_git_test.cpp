@@ -253,6 +253,33 @@ BOOST_AUTO_TEST_CASE(G13_a_base_that_cannot_be_checked_out_is_for_its_owner_to_m
   BOOST_TEST(run::make_slot(&worker, request, {}).has_value());
 }
 
+BOOST_AUTO_TEST_CASE(G13_the_files_of_a_commit_that_is_lost_come_back_on_the_base) {
+  commit_of_the_agent();
+  delete_object(repo->read_commit(agents)->tree);
+  open_again();
+  run::slot_request request;
+  request.branch = task_branch;
+  request.base = base;
+  request.record = save_on(agents, 1).commit;
+  request.aside = checkpoint::foreign_refs(run, task);
+  request.slots_root = repo_dir.beside("slots");
+  std::filesystem::create_directories(request.slots_root);
+  const auto goes_on = [&] {
+    run::git_worker worker(git::repository::discover(repo_dir.path()).value());
+    const auto slot = run::make_slot(&worker, request, {});
+    BOOST_REQUIRE_MESSAGE(slot.has_value(), slot.error().what);
+    const auto& root = slot->workspace->tree.root;
+    BOOST_TEST(slot->head_note.find(agents.hex()) != std::string::npos, slot->head_note);
+    BOOST_TEST(test::read_bytes(root / "a.txt") == "last\n");
+    BOOST_TEST(ref(task_branch) == base.hex());
+    BOOST_TEST(repo_dir.git("-C " + root.string() + " status --porcelain") == " M a.txt");
+    request.discard = root;
+  };
+  goes_on();
+  delete_object(agents);
+  goes_on();
+}
+
 BOOST_AUTO_TEST_CASE(P13_a_slot_that_is_gone_and_reserved_again_is_not_its_former_tasks) {
   const auto slots = repo_dir.beside("slots");
   std::filesystem::create_directories(slots);
