@@ -87,10 +87,9 @@ result<void> checker::history(const git::oid& tip, const git::oid& durable) {
   for (const git::oid& id : commits) {
     REMORA_TRY(const git::commit_info commit, repo_.read_commit(id));
     git::oid known;
-    if (!commit.parents.empty()) {
-      REMORA_TRY(const git::commit_info parent, repo_.read_commit(commit.parents.front()));
-      known = parent.tree;
-    }
+    // The walk has read all parents but those that a shallow clone has not.
+    if (!commit.parents.empty())
+      if (const auto parent = repo_.read_commit(commit.parents.front())) known = parent->tree;
     REMORA_CHECK(tree(commit.tree, known));
   }
   return {};

@@ -199,10 +199,9 @@ result<void> object_writer::adopt_commits(const oid& tip, const oid& durable_bas
   for (const oid& id : commits) {
     REMORA_TRY(const commit_info commit, repo.read_commit(id));
     oid before;
-    if (!commit.parents.empty()) {
-      REMORA_TRY(const commit_info parent, repo.read_commit(commit.parents.front()));
-      before = parent.tree;
-    }
+    // The walk has read all parents but those that a shallow clone has not.
+    if (!commit.parents.empty())
+      if (const auto parent = repo.read_commit(commit.parents.front())) before = parent->tree;
     named.push_back(id);
     REMORA_CHECK(
         new_objects(repo, before, commit.tree, [&](const oid& made) { named.push_back(made); }));

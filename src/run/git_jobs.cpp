@@ -91,6 +91,7 @@ result<void> restore_into(git_worker* worker, const slot_request& r, git::snapsh
         fmt::format("the commit {} is lost: what it held is there, uncommitted", head.hex());
     made.remarks.push_back(made.head_note);
     files.head = {r.base, r.branch};
+    files.operation.clear();  // a merge or rebase of what is lost
   }
   REMORA_TRY(const git::restore_report report,
              git::restore_worktree(worker->repo, made.workspace->tree, r.branch, files, stop));

@@ -280,6 +280,19 @@ BOOST_AUTO_TEST_CASE(G13_the_files_of_a_commit_that_is_lost_come_back_on_the_bas
   goes_on();
 }
 
+BOOST_AUTO_TEST_CASE(G13_a_commit_whose_parents_were_not_fetched_is_not_lost) {
+  const git::oid parents[] = {git::oid::parse(std::string(40, 'a')).value()};
+  const git::oid tip = objects
+                           ->commit(tree_of({{"a.txt", "theirs\n"}}), parents,
+                                    git::remora_signature(1), "of a shallow clone")
+                           .value();
+  BOOST_REQUIRE(objects->barrier().has_value());
+  BOOST_TEST(!store->is_sound(tip, base).value());
+  repo_dir.write(".git/shallow", tip.hex() + "\n");
+  open_again();
+  BOOST_TEST(store->is_sound(tip, base).value());
+}
+
 BOOST_AUTO_TEST_CASE(P13_a_slot_that_is_gone_and_reserved_again_is_not_its_former_tasks) {
   const auto slots = repo_dir.beside("slots");
   std::filesystem::create_directories(slots);
