@@ -20,8 +20,8 @@ struct worktree {
 /// file system may be away for a while) with the branch as the reason. A branch that is there, at
 /// that commit, is taken as it is.
 /// Half-made branch and directory are removed on failure.
-/// Errors: errc::repository with git's own words, errc::ref_moved (the branch is at another commit),
-/// errc::timed_out.
+/// Errors: errc::repository with git's own words, errc::ref_moved (the branch is at another
+/// commit), errc::timed_out.
 result<worktree> add_worktree(const repository& repo, const std::filesystem::path& root,
                               const std::string& branch, const oid& commit, std::stop_token stop);
 
