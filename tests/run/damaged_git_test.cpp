@@ -49,6 +49,17 @@ struct world : test::fixture {
     run::git_worker worker(git::repository::discover(repo_dir.path()).value());
     return run::publish_result(&worker, result_of(r)).value();
   }
+  /// For the task to go on from `record`.
+  run::slot_request new_slot(const git::oid& record) const {
+    run::slot_request request;
+    request.branch = task_branch;
+    request.base = base;
+    request.record = record;
+    request.aside = checkpoint::foreign_refs(run, task);
+    request.slots_root = repo_dir.beside("slots");
+    std::filesystem::create_directories(request.slots_root);
+    return request;
+  }
   std::string shown(const git::oid& commit) const {
     return repo_dir.git("show " + commit.hex() + ":a.txt");
   }
@@ -154,13 +165,7 @@ BOOST_AUTO_TEST_CASE(G6_a_packed_branch_is_freed_though_the_lock_of_packed_refs_
 }
 
 BOOST_AUTO_TEST_CASE(G3_a_branch_that_moves_while_it_is_freed_is_kept_aside_as_it_is_then) {
-  run::slot_request request;
-  request.branch = task_branch;
-  request.base = base;
-  request.record = save_on(base, 1).commit;
-  request.aside = checkpoint::foreign_refs(run, task);
-  request.slots_root = repo_dir.beside("slots");
-  std::filesystem::create_directories(request.slots_root);
+  run::slot_request request = new_slot(save_on(base, 1).commit);
   commit_of_the_agent();
   const git::oid parents[] = {agents};
   const git::oid later =
@@ -257,13 +262,7 @@ BOOST_AUTO_TEST_CASE(G13_the_files_of_a_commit_that_is_lost_come_back_on_the_bas
   commit_of_the_agent();
   delete_object(repo->read_commit(agents)->tree);
   open_again();
-  run::slot_request request;
-  request.branch = task_branch;
-  request.base = base;
-  request.record = save_on(agents, 1).commit;
-  request.aside = checkpoint::foreign_refs(run, task);
-  request.slots_root = repo_dir.beside("slots");
-  std::filesystem::create_directories(request.slots_root);
+  run::slot_request request = new_slot(save_on(agents, 1).commit);
   const auto goes_on = [&] {
     run::git_worker worker(git::repository::discover(repo_dir.path()).value());
     const auto slot = run::make_slot(&worker, request, {});
