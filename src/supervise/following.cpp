@@ -49,7 +49,7 @@ void task_machine::conclude(agent::outcome o, time_point now) {
   if (next.because) last_ = *next.because;
   switch (next.then) {
     case follow::successor:
-      return go_on(next.base, next.wait, now);
+      return over_budget_ ? end_over_budget() : go_on(next.base, next.wait, now);
     case follow::interrupt:
       return end(task_outcome::interrupted);
     case follow::cancel:
@@ -73,12 +73,14 @@ void task_machine::go_on(milliseconds base, milliseconds wait, time_point now) {
 // step of one that still waits for its verification is a slot, too.
 void task_machine::next_attempt() {
   until_.reset();
+  if (over_budget_ && !open_) return end_over_budget();  // its verification costs nothing
   if (!needs_slot_) return start_attempt();
   actions_.emplace_back(prepare{});
   phase_ = preparing;
 }
 
 void task_machine::start_attempt() {
+  if (over_budget_) return end_over_budget();
   open_ = true;
   verdict_.reset();
   progress_ = progress::unknown;
@@ -105,6 +107,12 @@ void task_machine::halt() {
     close_attempt(stopped(), false);
   else if (attempt_ == 0)
     last_ = stopped();
+  end(task_outcome::interrupted);
+}
+
+void task_machine::end_over_budget() {
+  last_ = *over_budget_;
+  because(words_for(last_));
   end(task_outcome::interrupted);
 }
 

@@ -27,9 +27,11 @@ void task_machine::run(time_point now) {
   heard_ = false;
   if (is_set(limits_.soft) && limits_.soft < limits_.wall) soft_at_ = wall_at_ - limits_.soft;
   cadence_.attempt_started(now);
-  if (!stop_) return;
-  decide(stopped(), stopped_reason());
-  insist_ ? kill_tree(now) : freeze_tree(now);
+  if (stop_) {
+    decide(stopped(), stopped_reason());
+    return insist_ ? kill_tree(now) : freeze_tree(now);
+  }
+  if (over_budget_) end_for_budget(now);
 }
 
 void task_machine::sign_of_life(time_point now) {
@@ -83,6 +85,11 @@ void task_machine::running_deadline(time_point now) {
 void task_machine::time_out(std::string_view which, std::string words, time_point now) {
   because(words);
   decide({verdict::timed_out, std::string(which), {}}, "timed out: " + std::string(which));
+  freeze_tree(now);
+}
+
+void task_machine::end_for_budget(time_point now) {
+  decide(*over_budget_, "budget: " + over_budget_->detail);
   freeze_tree(now);
 }
 

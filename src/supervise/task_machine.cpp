@@ -120,7 +120,8 @@ void task_machine::take(const exited& f, time_point now) {
     case freezing:
       // Nobody has signalled it: that it completed at the last moment is its own doing. After a
       // signal, some exit with 0 because they were told to go.
-      if (verdict_->verdict == verdict::timed_out && f.concluded.verdict == verdict::completed)
+      if ((verdict_->verdict == verdict::timed_out || verdict_->verdict == verdict::budget) &&
+          f.concluded.verdict == verdict::completed)
         decide(f.concluded, "exit");
       return kill_tree(now);
     case grace:
@@ -232,9 +233,10 @@ void task_machine::take(const stop& f, time_point now) {
 }
 
 void task_machine::take(const over_budget& f, time_point now) {
-  if (phase_ != running) return;
-  decide({verdict::budget, f.detail, {}}, "budget: " + f.detail);
-  freeze_tree(now);
+  if (over_budget_) return;
+  over_budget_ = {verdict::budget, f.detail, f.text};
+  if (phase_ == waiting && !open_) return end_over_budget();
+  if (phase_ == running) end_for_budget(now);
 }
 
 }  // namespace remora::supervise

@@ -121,7 +121,7 @@ BOOST_AUTO_TEST_CASE(every_cell_of_the_table) {
       {"running", at(phase::running), "exited", telling(failed_with_1), "kill", "emptying"},
       {"running", at(phase::running), "emptied", telling(emptied{}), "save(final) exit", "saving"},
       {"running", at(phase::running), "saved", is_saved, "", "running"},
-      {"running", at(phase::running), "budget", telling(over_budget{"tokens"}), "freeze",
+      {"running", at(phase::running), "budget", telling(over_budget{"tokens", {}}), "freeze",
        "freezing"},
       {"running", at(phase::running), "stop", telling(ctrl_c), "freeze", "freezing"},
       {"running", at(phase::running), "insist", telling(second_ctrl_c), "kill", "emptying"},
@@ -439,12 +439,47 @@ BOOST_AUTO_TEST_CASE(a_stop_before_anything_began) {
 
 BOOST_AUTO_TEST_CASE(a_spent_budget_interrupts_the_task) {
   auto d = at(phase::running);
-  d.tell(over_budget{"tokens"});
+  d.tell(over_budget{"tokens", {}});
   BOOST_TEST(d.tell(frozen{}) == "save budget: tokens");
   d.answer();
   d.wait();
   d.tell(emptied{});
   BOOST_TEST(d.answer() == "end budget/tokens -, finish interrupted budget/tokens");
+}
+
+BOOST_AUTO_TEST_CASE(no_attempt_begins_once_the_budget_is_spent) {
+  const over_budget spent{"tokens", "2M"};
+  const std::string ends = "finish interrupted budget/tokens";
+
+  driven before(quiet());
+  BOOST_TEST(before.tell(spent) == "");
+  BOOST_TEST(before.tell(begin{}) == ends);
+
+  auto preparing = at(phase::preparing);
+  BOOST_TEST(preparing.tell(spent) == "");
+  BOOST_TEST(preparing.tell(prepared{}) == ends);
+
+  auto starting = at(phase::starting);
+  BOOST_TEST(starting.tell(spent) == "");
+  BOOST_TEST(starting.tell(started{}) == "freeze");
+
+  auto emptying = at(phase::emptying);
+  BOOST_TEST(emptying.tell(spent) == "");
+  emptying.tell(emptied{});
+  BOOST_TEST(emptying.answer() == "end timed_out/wall +, " + ends);
+
+  auto waiting = at(phase::running);
+  waiting.exit(verdict::failed, "1");
+  BOOST_REQUIRE(waiting.where() == "waiting");
+  BOOST_TEST(waiting.tell(spent) == ends);
+}
+
+BOOST_AUTO_TEST_CASE(an_agent_that_completes_with_the_last_of_its_budget_has_completed) {
+  auto d = at(phase::running);
+  d.tell(over_budget{"tokens", {}});
+  d.tell(exited{{verdict::completed, {}, {}}, {}});
+  d.tell(emptied{});
+  BOOST_TEST(d.answer() == "end completed -, publish");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

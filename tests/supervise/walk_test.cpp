@@ -362,7 +362,7 @@ void world::walk() {
     const auto kind = dice_.one_in(3) ? stop_kind::cancel : stop_kind::interrupt;
     return tell(stop{kind, dice_.one_in(3)});
   }
-  if (tree_ == tree::running && dice_.one_in(2'000)) return tell(over_budget{"tokens"});
+  if (tree_ == tree::running && dice_.one_in(2'000)) return tell(over_budget{"tokens", {}});
   if (wake_at_ && (now_ >= *wake_at_ || dice_.one_in(8))) return tell_deadline();
   if (answer_the_runner() || move_the_tree()) return;
   live();
@@ -416,7 +416,7 @@ fact any_fact(dice& d) {
     case 17:
       return d.one_in(30) ? fact(stop{}) : fact(alive{});
     case 18:
-      return over_budget{};
+      return d.one_in(30) ? fact(over_budget{}) : fact(alive{});
     default:
       return deadline{};
   }

@@ -72,9 +72,10 @@ struct stop {
 /// processor time used by the tree, bytes on its connections.
 struct alive {};
 struct silent {};  ///< a look found none of them
-/// The task has used up what it may use, over all attempts. `detail`: turns tokens cost.
+/// The task, or its run, has used up what it may use, over all attempts: no other one begins.
 struct over_budget {
-  std::string detail;
+  std::string detail;  ///< turns tokens cost
+  std::string text;    ///< how much that was, and what to do
 };
 
 using fact =

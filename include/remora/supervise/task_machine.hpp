@@ -58,6 +58,7 @@ class task_machine {
   void lives(time_point now);
   void running_deadline(time_point now);
   void time_out(std::string_view which, std::string words, time_point now);
+  void end_for_budget(time_point now);
   milliseconds longest_silence() const;
   time_point next_look() const;
   void checkpoint_if_due(time_point now);
@@ -88,6 +89,7 @@ class task_machine {
   void start_publishing();
   void close_attempt(agent::outcome o, bool counted);
   void halt();
+  void end_over_budget();
   void end(task_outcome outcome);
   std::optional<time_point> wake_at() const;
 
@@ -105,6 +107,7 @@ class task_machine {
   bool needs_slot_ = true;  ///< there is none yet, or the last one must not be used again
   std::optional<stop_kind> stop_;
   bool insist_ = false;
+  std::optional<agent::outcome> over_budget_;
   agent::outcome last_;  ///< of the last attempt, or why there was none
 
   // The attempt.
