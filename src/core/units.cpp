@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <remora/core/units.hpp>
 
@@ -52,6 +53,17 @@ result<std::uint64_t> parse_count(std::string_view text) {
 
 result<std::uint64_t> parse_size(std::string_view text) {
   return parse(text, sizes, "a size such as 4096, 400k or 10M");
+}
+
+result<double> parse_amount(std::string_view text) {
+  constexpr double largest = 1e9;
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, ec] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  if (ec != std::errc() || rest != end || !std::isfinite(value) || value < 0)
+    return fail(errc::usage, fmt::format("'{}' is not an amount such as 2 or 0.25", text));
+  if (value > largest) return fail(errc::usage, fmt::format("'{}' is too large", text));
+  return value;
 }
 
 std::string format_duration(std::chrono::milliseconds d) {

@@ -53,6 +53,14 @@ CLI::Option* json_flag(CLI::App* sub, arguments& a) {
   return sub->add_flag("--json", a.json, "one JSON object a line");
 }
 
+void set_option(CLI::App* sub, std::vector<std::string>& settings) {
+  sub->add_option("--set", settings,
+                  "in place of what the plan says: limits.tokens=4M, budget.cost_usd=10, "
+                  "attempts=30, checkpoint.interval=1m … (may be repeated)")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+}
+
 void add_run_commands(CLI::App& app, arguments& a) {
   CLI::App* run =
       command(app, a, "run", "work through a plan (remora.yaml, unless another is named)",
@@ -76,12 +84,14 @@ void add_run_commands(CLI::App& app, arguments& a) {
   run->add_option("--task", a.run.tasks, "only this task (may be repeated); without it, all")
       ->type_name("ID")
       ->allow_extra_args(false);
+  set_option(run, a.run.settings);
   run->add_flag("--dry-run", a.run.dry_run, "check everything, start nothing");
   json_flag(run, a);
 
   CLI::App* resume = command(app, a, "resume", "the same run goes on from its last checkpoints",
                              [&](session& s) { return resume_command(s, a.resume); });
   run_option(resume, a.resume.run);
+  set_option(resume, a.resume.settings);
   json_flag(resume, a);
 
   CLI::App* rerun = command(
@@ -101,6 +111,7 @@ void add_run_commands(CLI::App& app, arguments& a) {
       ->add_option("--parallel", a.rerun.parallel,
                    "so many tasks at a time; without it, what the plan said")
       ->check(CLI::Range(1, 10'000));
+  set_option(rerun, a.rerun.settings);
   rerun->add_flag("--clean", a.rerun.clean, "from the base, not from the checkpoints");
   json_flag(rerun, a);
 }

@@ -122,6 +122,7 @@ result<void> start_at(git::repository& repo, const run::selection& from, run::ne
 
 result<int> run_command(session& s, const run_options& o) {
   REMORA_TRY(run::plan p, load_plan(s, o));
+  REMORA_CHECK(run::apply_settings(p, o.settings));
   REMORA_CHECK(narrow(p, o.tasks, o.parallel));
   const fs::path where =
       o.agent.empty() && o.plan.size() + p.repo.string().size() > 0 ? p.repo : s.directory;
@@ -165,7 +166,7 @@ result<int> resume_command(session& s, const resume_options& o) {
       return 0;
     }
   }
-  return drive(s, repo, [&id](run::engine& e) { return e.resume(id); });
+  return drive(s, repo, [&](run::engine& e) { return e.resume(id, o.settings); });
 }
 
 result<int> rerun_command(session& s, const rerun_options& o) {
@@ -185,6 +186,7 @@ result<int> rerun_command(session& s, const rerun_options& o) {
     return 0;
   }
   if (!what) return what.error();
+  REMORA_CHECK(run::apply_settings(what->plan, o.settings));
   if (from.checkpoint) REMORA_CHECK(start_at(repo, from, *what));
   if (o.parallel > 0) what->plan.parallel = o.parallel;
   afford(s, what->plan);

@@ -9,6 +9,8 @@
 #include <remora/run/environment.hpp>
 #include <remora/run/run_store.hpp>
 
+#include "run/budget.hpp"
+
 namespace remora::run {
 
 struct run_context {
@@ -28,6 +30,8 @@ struct run_context {
   std::function<void(error)> broken;  ///< the journal cannot be written: the run must stop
   std::function<void(const task_id&)>
       settled;  ///< a task is past its worktree, or waits for others
+  std::function<void(const task_id&, const spending&)> used;  ///< by a task, over all its attempts
+  std::optional<supervise::over_budget> over_budget;          ///< of the run
 
   /// Appends, folds and shows one record.
   sequence tell(std::string type, boost::json::object payload) {

@@ -59,7 +59,9 @@ result<void> engine::impl::open(const run_id& id, plan what) {
                                 .fold = {},
                                 .observe = observe,
                                 .broken = {},
-                                .settled = {}});
+                                .settled = {},
+                                .used = {},
+                                .over_budget = {}});
   context->broken = [this](error e) {
     if (!failure) failure = std::move(e);
     inbox.post(stop_asked());
@@ -68,6 +70,10 @@ result<void> engine::impl::open(const run_id& id, plan what) {
     const plan& all = context->what;
     const auto index = static_cast<std::size_t>(all.find(task) - all.tasks.data());
     if (beginning.contains(index)) inbox.post(task_settled{index});
+  };
+  context->used = [this](const task_id& task, const spending& so_far) {
+    spent[task.str()] = so_far;
+    watch_budget();
   };
   return {};
 }
@@ -278,6 +284,17 @@ asio::awaitable<result<task_start>> engine::impl::start_of(const task_plan& task
   else
     start.base = bases[task.id.str()];
   co_return start;
+}
+
+void engine::impl::watch_budget() {
+  run_context& run = *context;
+  if (run.over_budget) return;
+  spending sum;
+  for (const auto& [task, so_far] : spent) sum = sum + so_far;
+  run.over_budget = exceeded(run.what.budget, sum, false, run.id, "budget");
+  if (!run.over_budget) return;
+  for (const auto& runner : runners)
+    if (runner) runner->tell(*run.over_budget);
 }
 
 void engine::impl::stop_all() {

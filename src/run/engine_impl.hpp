@@ -44,7 +44,7 @@ struct engine::impl {
   result<void> read_journal();
   boost::asio::awaitable<result<std::vector<git::omission>>> take_checkout(const plan& what);
   boost::asio::awaitable<result<void>> begin_new(const new_run& what, boost::json::object started);
-  boost::asio::awaitable<result<void>> begin_again();
+  boost::asio::awaitable<result<void>> begin_again(const std::vector<std::string>& settings);
   boost::asio::awaitable<result<run_summary>> work();
   void begin_tasks(io::task_group& group);
   boost::asio::awaitable<void> run_task(std::size_t index);
@@ -60,6 +60,7 @@ struct engine::impl {
   void remove_run();
   void count(supervise::task_outcome outcome);
   void stop_all();
+  void watch_budget();
 
   std::unique_ptr<machine> own;
   boost::asio::any_io_executor loop;
@@ -74,6 +75,7 @@ struct engine::impl {
   std::map<std::string, git::oid> records;              ///< of a rerun
   std::map<std::string, git::oid> results;              ///< of tasks that succeeded
   std::map<std::string, supervise::task_outcome> over;  ///< before this life
+  std::map<std::string, spending> spent;                ///< by each task
   std::vector<std::unique_ptr<task_runner>> runners;
   std::deque<std::size_t> due;      ///< tasks to be begun
   std::set<std::size_t> beginning;  ///< those that are not settled yet

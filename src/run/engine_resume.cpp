@@ -32,7 +32,7 @@ supervise::task_outcome outcome_of(const task_fold& fold) {
 
 }  // namespace
 
-asio::awaitable<result<run_summary>> engine::resume(run_id id) {
+asio::awaitable<result<run_summary>> engine::resume(run_id id, std::vector<std::string> settings) {
   impl& self = *impl_;
   run_store& store = self.on.store;
   auto first = store.read_journal_head(id);
@@ -56,7 +56,7 @@ asio::awaitable<result<run_summary>> engine::resume(run_id id) {
   if (!opened) co_return opened.error();
   auto ours = self.read_journal();
   if (!ours) co_return ours.error();
-  auto begun = co_await self.begin_again();
+  auto begun = co_await self.begin_again(settings);
   if (!begun) co_return begun.error();
   co_return co_await self.work();
 }
@@ -71,8 +71,11 @@ result<void> engine::impl::read_journal() {
   return {};
 }
 
-asio::awaitable<result<void>> engine::impl::begin_again() {
+asio::awaitable<result<void>> engine::impl::begin_again(const std::vector<std::string>& settings) {
   run_context& run = *context;
+  std::vector<std::string> all = run.fold.settings;
+  all.insert(all.end(), settings.begin(), settings.end());
+  if (auto set = apply_settings(run.what, all); !set) co_return set.error();
   read_ids(run.fold.started, "bases", bases);
   read_ids(run.fold.started, "records", records);
   const auto removed = run.store.remove_ref_locks();  // the record's too, so before it is written
@@ -87,11 +90,13 @@ asio::awaitable<result<void>> engine::impl::begin_again() {
         co_await run.store.record_start(run.fold.started, std::move(parents), std::move(continues));
   }
   if (!known) co_return known.error();
-  run.tell("run_resumed", json::object{{"run", run.id.str()}});
+  run.tell("run_resumed", json::object{{"run", run.id.str()},
+                                       {"set", json::array(settings.begin(), settings.end())}});
   for (const std::string& ref : *removed)
     run.tell("warning", json::object{{"text", "removed the stale lock " + ref}});
   for (const task_plan& t : run.what.tasks) {
     const task_fold& fold = run.fold.tasks.at(t.id.str());
+    spent[t.id.str()] = spent_by(fold);
     if (!fold.is_done()) continue;
     over[t.id.str()] = outcome_of(fold);
     results[t.id.str()] = fold.published;

@@ -81,6 +81,11 @@ void attempt_ended(task_fold& t, const record& r) {
 void agent_event(task_fold& t, const record& r) {
   const json::value* e = r.payload.if_contains("event");
   if (!e || !e->is_object()) return;
+  if (const json::object& o = e->get_object(); json_text(o, "type") == "usage") {
+    t.tokens += json_integer<std::uint64_t>(o, "input_tokens") +
+                json_integer<std::uint64_t>(o, "output_tokens");
+    t.cost_usd += json_number(o, "cost_usd");
+  }
   if (std::string line = headline(e->get_object()); !line.empty()) t.last_event = std::move(line);
 }
 void prepared(task_fold& t, const record& r) {
@@ -176,7 +181,12 @@ void run_fold::apply(const record& r) {
     return;
   }
   if (r.type == "run_ended") ended = r.payload;
-  if (r.type == "run_resumed") ended.clear();
+  if (r.type == "run_resumed") {
+    ended.clear();
+    if (const json::value* set = r.payload.if_contains("set"); set && set->is_array())
+      for (const json::value& one : set->get_array())
+        if (one.is_string()) settings.emplace_back(one.get_string());
+  }
   if (r.type == "warning") warnings.push_back(json_text(r.payload, "text"));
   const auto handle = handlers().find(r.type);
   const auto task = tasks.find(json_text(r.payload, "task"));

@@ -50,11 +50,16 @@ result<void> check_dependencies(const plan& p) {
   return {};
 }
 
+std::chrono::milliseconds usual_soft(std::chrono::milliseconds wall) {
+  using namespace std::chrono_literals;
+  return std::min<std::chrono::milliseconds>(wall / 5, 2min);
+}
+
 void fill_limits(supervise::limits& l, const limits_said& said, const agent::adapter& by) {
   using namespace std::chrono_literals;
   if (!said.idle) l.idle = 5min;
   if (!said.first_output) l.first_output = by.first_output_limit();
-  if (!said.soft) l.soft = std::min<std::chrono::milliseconds>(l.wall / 5, 2min);
+  if (!said.soft) l.soft = usual_soft(l.wall);
 }
 
 result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt,

@@ -20,6 +20,10 @@ json::value command(const std::optional<command_spec>& c) {
   return json::object{{"argv", texts(c->argv)}, {"timeout_ms", c->timeout.count()}};
 }
 
+json::object budget_json(const budget& b) {
+  return {{"turns", b.turns}, {"tokens", b.tokens}, {"cost_usd", b.cost_usd}};
+}
+
 json::object limits_json(const supervise::limits& l) {
   return {{"wall_ms", l.wall.count()},
           {"idle_ms", l.idle.count()},
@@ -47,6 +51,7 @@ json::object task_json(const task_plan& t) {
           {"after", std::move(after)},
           {"agent", t.agent},
           {"limits", limits_json(t.limits)},
+          {"budget", budget_json(t.budget)},
           {"session", session_names[static_cast<int>(t.session)]},
           {"verify", command(t.verify)},
           {"include", texts(t.include)},
@@ -58,7 +63,12 @@ json::object task_json(const task_plan& t) {
 }
 
 json::object agent_json(const agent::agent_config& a) {
+  const json::value prices = a.prices ? json::object{{"input", a.prices->input},
+                                                     {"output", a.prices->output},
+                                                     {"cached", a.prices->cached}}
+                                      : json::value(nullptr);
   return {{"adapter", a.adapter},
+          {"prices", prices},
           {"command", texts(a.command)},
           {"args", texts(a.args)},
           {"permissions", a.permissions == agent::permissions::full ? "full" : "default"},
@@ -119,6 +129,23 @@ supervise::limits read_limits(const json::object& o) {
   return l;
 }
 
+/// The first plans that were recorded had none.
+budget read_budget(const json::object& of) {
+  const json::value* b = of.if_contains("budget");
+  if (!b) return {};
+  const json::object& o = b->as_object();
+  return {o.at("turns").to_number<std::uint64_t>(), o.at("tokens").to_number<std::uint64_t>(),
+          o.at("cost_usd").to_number<double>()};
+}
+
+std::optional<agent::prices> read_prices(const json::object& of) {
+  const json::value* p = of.if_contains("prices");
+  if (!p || p->is_null()) return std::nullopt;
+  const json::object& o = p->as_object();
+  return agent::prices{o.at("input").to_number<double>(), o.at("output").to_number<double>(),
+                       o.at("cached").to_number<double>()};
+}
+
 task_plan read_task(const json::object& o) {
   task_plan t{.id = task_id::parse(text(o, "id")).value(),
               .title = text(o, "title"),
@@ -128,6 +155,7 @@ task_plan read_task(const json::object& o) {
               .after = {},
               .agent = text(o, "agent"),
               .limits = read_limits(o.at("limits").as_object()),
+              .budget = read_budget(o),
               .session = read_name<session_policy>(o, "session", session_names),
               .verify = read_command(o.at("verify")),
               .include = list(o.at("include")),
@@ -149,7 +177,8 @@ agent::agent_config read_agent(std::string name, const json::object& o) {
           .args = list(o.at("args")),
           .permissions = text(o, "permissions") == "full" ? agent::permissions::full
                                                           : agent::permissions::standard,
-          .pass_env = list(o.at("pass_env"))};
+          .pass_env = list(o.at("pass_env")),
+          .prices = read_prices(o)};
 }
 
 }  // namespace
@@ -165,6 +194,7 @@ json::object to_json(const plan& p) {
           {"repo", p.repo.string()},
           {"base", p.base},
           {"parallel", p.parallel},
+          {"budget", budget_json(p.budget)},
           {"rules", p.rules},
           {"agents", std::move(agents)},
           {"workspace",
@@ -182,6 +212,7 @@ result<plan> plan_from_json(const json::object& o) try {
   p.repo = text(o, "repo");
   p.base = text(o, "base");
   p.parallel = o.at("parallel").to_number<std::uint32_t>();
+  p.budget = read_budget(o);
   p.rules = text(o, "rules");
   for (const auto& [name, a] : o.at("agents").as_object())
     p.agents.emplace(name, read_agent(std::string(name), a.as_object()));

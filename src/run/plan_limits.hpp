@@ -10,6 +10,8 @@ namespace remora::run {
 struct limits_said {
   bool idle = false, first_output = false, soft = false;
 };
+/// Where a plan does not say.
+std::chrono::milliseconds usual_soft(std::chrono::milliseconds wall);
 void fill_limits(supervise::limits& l, const limits_said& said, const agent::adapter& by);
 
 }  // namespace remora::run

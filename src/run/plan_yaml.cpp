@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <remora/core/posix.hpp>
+#include <remora/core/text.hpp>
 #include <remora/core/units.hpp>
 #include <remora/run/plan.hpp>
 #include <set>
@@ -17,6 +18,7 @@ using field = yaml_reader::field;
 using YAML::Node;
 
 constexpr std::size_t longest_prompt = 4u << 20;
+constexpr std::uint32_t most_at_once = 10'000;
 
 /// A task while it is read: what was said explicitly, so that defaults that depend on others come
 /// last.
@@ -31,6 +33,9 @@ class plan_reader {
       : yaml_(file.string()), dir_(file.parent_path()), plan_(to) {}
 
   result<void> read(const Node& root);
+  /// As part of a plan that was read before.
+  result<void> change(const Node& root);
+  result<void> check_limits(const Node& node, const task_plan& t) const;
 
  private:
   result<void> agents(const Node& node);
@@ -44,8 +49,9 @@ class plan_reader {
   result<void> checkpoints(const Node& node, draft& d);
   result<void> base(const Node& node, task_plan& t);
   result<void> command(const Node& node, std::optional<command_spec>& to);
-  result<void> duration(const Node& node, std::chrono::milliseconds& to);
-  result<void> positive(const Node& node, std::uint32_t& to, std::uint32_t most);
+  result<void> run_budget(const Node& node);
+  result<void> prices(const Node& node, agent::agent_config& a);
+  result<void> change(task_plan& t, std::string_view key, const Node& node);
   result<void> finish(const Node& node, draft& d);
 
   yaml_reader yaml_;
@@ -79,7 +85,9 @@ result<void> plan_reader::read(const Node& root) {
       field{"name", [&](const Node& n) { return yaml_.text(n, plan_.name); }},
       field{"repo", [&](const Node& n) { return yaml_.text(n, repo); }},
       field{"base", [&](const Node& n) { return yaml_.text(n, plan_.base); }},
-      field{"parallel", [&](const Node& n) { return positive(n, plan_.parallel, 10'000); }},
+      field{"parallel",
+            [&](const Node& n) { return yaml_.positive(n, plan_.parallel, most_at_once); }},
+      field{"budget", [&](const Node& n) { return run_budget(n); }},
       field{"rules", [&](const Node& n) { return yaml_.text(n, plan_.rules); }},
       field{"agents", [&](const Node& n) { return agents(n); }},
       field{"workspace", [&](const Node& n) { return workspace(n); }},
@@ -95,7 +103,7 @@ result<void> plan_reader::read(const Node& root) {
               return {};
             }},
   };
-  constexpr std::array<std::string_view, 2> later{"budget", "tasks_from"};
+  constexpr std::array<std::string_view, 1> later{"tasks_from"};
   REMORA_CHECK(yaml_.map(root, "the plan", fields, later));
   if (version.empty()) return yaml_.at(root, "the plan must begin with 'version: 1'");
   plan_.repo = repo.empty() ? dir_ : dir_ / repo;
@@ -145,8 +153,9 @@ result<void> plan_reader::agent(const Node& node, const std::string& name) {
               return {};
             }},
       field{"pass_env", [&](const Node& n) { return yaml_.texts(n, a.pass_env); }},
+      field{"prices", [&](const Node& n) { return prices(n, a); }},
   };
-  constexpr std::array<std::string_view, 3> later{"account", "prices", "map"};
+  constexpr std::array<std::string_view, 2> later{"account", "map"};
   REMORA_CHECK(yaml_.map(node, fmt::format("agent '{}'", name), fields, later));
   if (a.adapter.empty()) return yaml_.at(node, fmt::format("agent '{}' needs an adapter", name));
   const auto known = agent::find_adapter(a.adapter);
@@ -254,10 +263,35 @@ result<void> plan_reader::finish(const Node& node, draft& d) {
                                       t.id.str(), t.agent));
   REMORA_TRY(const agent::adapter* adapter, agent::find_adapter(known->second.adapter));
   fill_limits(t.limits, d.said, *adapter);
-  if (t.limits.wall.count() > 0 && t.limits.soft >= t.limits.wall)
-    return yaml_.at(node, fmt::format("task '{}': soft must be shorter than wall", t.id.str()));
+  REMORA_CHECK(check_limits(node, t));
   t.limits.verifies = t.verify.has_value();
   plan_.tasks.push_back(std::move(t));
+  return {};
+}
+
+result<void> plan_reader::check_limits(const Node& node, const task_plan& t) const {
+  if (t.limits.soft < t.limits.wall) return {};
+  return yaml_.at(node, fmt::format("task '{}': soft must be shorter than wall", t.id.str()));
+}
+
+result<void> plan_reader::change(const Node& root) {
+  std::vector<field> fields{{"budget", [&](const Node& n) { return run_budget(n); }}};
+  for (const std::string_view key : {"limits", "attempts", "checkpoint"})
+    fields.push_back({key, [&, key](const Node& n) -> result<void> {
+                        for (task_plan& t : plan_.tasks) REMORA_CHECK(change(t, key, n));
+                        return {};
+                      }});
+  return yaml_.map(root, "what may be set", fields);
+}
+
+result<void> plan_reader::change(task_plan& t, std::string_view key, const Node& node) {
+  draft d{.task = t, .said = {}};
+  const std::vector<field> known = settings(d);
+  REMORA_CHECK(std::ranges::find(known, key, &field::key)->read(node));
+  // A default that follows from `wall` goes on doing so.
+  if (!d.said.soft && t.limits.soft == usual_soft(t.limits.wall))
+    d.task.limits.soft = usual_soft(d.task.limits.wall);
+  t = std::move(d.task);
   return {};
 }
 
@@ -275,7 +309,7 @@ std::vector<field> plan_reader::settings(draft& d) {
          return {};
        }},
       {"limits", [&](const Node& n) { return limits(n, d); }},
-      {"attempts", [&](const Node& n) { return positive(n, t.limits.attempts, 1000); }},
+      {"attempts", [&](const Node& n) { return yaml_.positive(n, t.limits.attempts, 1000); }},
       {"checkpoint", [&](const Node& n) { return checkpoints(n, d); }},
       {"session",
        [&](const Node& n) -> result<void> {
@@ -300,38 +334,41 @@ std::vector<field> plan_reader::settings(draft& d) {
 result<void> plan_reader::limits(const Node& node, draft& d) {
   supervise::limits& l = d.task.limits;
   const std::array fields{
-      field{"wall", [&](const Node& n) { return duration(n, l.wall); }},
+      field{"wall", [&](const Node& n) { return yaml_.duration(n, l.wall); }},
       field{"idle",
             [&](const Node& n) {
               d.said.idle = true;
-              return duration(n, l.idle);
+              return yaml_.duration(n, l.idle);
             }},
       field{"first_output",
             [&](const Node& n) {
               d.said.first_output = true;
-              return duration(n, l.first_output);
+              return yaml_.duration(n, l.first_output);
             }},
-      field{"tool", [&](const Node& n) { return duration(n, l.tool); }},
+      field{"tool", [&](const Node& n) { return yaml_.duration(n, l.tool); }},
       field{"soft",
             [&](const Node& n) {
               d.said.soft = true;
-              return duration(n, l.soft);
+              return yaml_.duration(n, l.soft);
             }},
-      field{"grace", [&](const Node& n) { return duration(n, l.grace); }},
-      field{"snapshot", [&](const Node& n) { return duration(n, l.snapshot); }},
-      field{"rate_wait", [&](const Node& n) { return duration(n, l.rate_wait); }},
+      field{"grace", [&](const Node& n) { return yaml_.duration(n, l.grace); }},
+      field{"snapshot", [&](const Node& n) { return yaml_.duration(n, l.snapshot); }},
+      field{"rate_wait", [&](const Node& n) { return yaml_.duration(n, l.rate_wait); }},
+      field{"turns", [&](const Node& n) { return yaml_.count(n, d.task.budget.turns); }},
+      field{"tokens", [&](const Node& n) { return yaml_.count(n, d.task.budget.tokens); }},
+      field{"cost_usd",
+            [&](const Node& n) { return yaml_.amount(n, d.task.budget.cost_usd, false); }},
   };
-  constexpr std::array<std::string_view, 3> later{"turns", "tokens", "cost_usd"};
-  return yaml_.map(node, "'limits'", fields, later);
+  return yaml_.map(node, "'limits'", fields);
 }
 
 result<void> plan_reader::checkpoints(const Node& node, draft& d) {
   supervise::checkpoint_rules& c = d.task.limits.checkpoints;
   const std::array fields{
-      field{"turns", [&](const Node& n) { return positive(n, c.turns, 1'000'000); }},
+      field{"turns", [&](const Node& n) { return yaml_.positive(n, c.turns, 1'000'000); }},
       field{"mutations", [&](const Node& n) { return yaml_.flag(n, c.mutations); }},
-      field{"interval", [&](const Node& n) { return duration(n, c.interval); }},
-      field{"min_gap", [&](const Node& n) { return duration(n, c.min_gap); }},
+      field{"interval", [&](const Node& n) { return yaml_.duration(n, c.interval); }},
+      field{"min_gap", [&](const Node& n) { return yaml_.duration(n, c.min_gap); }},
       field{"branch", [&](const Node& n) { return yaml_.flag(n, d.task.branch); }},
       field{"max_file",
             [&](const Node& n) { return yaml_.scalar(n, d.task.max_file_bytes, parse_size); }},
@@ -371,32 +408,58 @@ result<void> plan_reader::command(const Node& node, std::optional<command_spec>&
     if (c.argv.empty() || c.argv.back().empty()) return yaml_.at(n, "the command is empty");
     return {};
   };
-  const std::array fields{field{"run", argv},
-                          field{"timeout", [&](const Node& n) { return duration(n, c.timeout); }}};
+  const std::array fields{field{"run", argv}, field{"timeout", [&](const Node& n) {
+                                                      return yaml_.duration(n, c.timeout);
+                                                    }}};
   REMORA_CHECK(node.IsMap() ? yaml_.map(node, "a command", fields) : argv(node));
   if (c.argv.empty()) return yaml_.at(node, "a command needs 'run'");
   to = std::move(c);
   return {};
 }
 
-result<void> plan_reader::duration(const Node& node, std::chrono::milliseconds& to) {
-  REMORA_CHECK(yaml_.scalar(node, to, parse_duration));
-  if (to.count() == 0)
-    return yaml_.at(node,
-                    "a duration must be longer than zero; without this key the default holds");
-  return {};
+result<void> plan_reader::run_budget(const Node& node) {
+  const std::array fields{
+      field{"tokens", [&](const Node& n) { return yaml_.count(n, plan_.budget.tokens); }},
+      field{"cost_usd",
+            [&](const Node& n) { return yaml_.amount(n, plan_.budget.cost_usd, false); }}};
+  return yaml_.map(node, "'budget'", fields);
 }
 
-result<void> plan_reader::positive(const Node& node, std::uint32_t& to, std::uint32_t most) {
-  std::uint64_t value = 0;
-  REMORA_CHECK(yaml_.scalar(node, value, parse_count));
-  if (value == 0 || value > most)
-    return yaml_.at(node, fmt::format("a number from 1 to {} is expected here", most));
-  to = static_cast<std::uint32_t>(value);
+result<void> plan_reader::prices(const Node& node, agent::agent_config& a) {
+  std::optional<double> input, output, cached;
+  const auto price = [&](std::optional<double>& to) {
+    return [&](const Node& n) { return yaml_.amount(n, to.emplace(), true); };
+  };
+  const std::array fields{field{"input", price(input)}, field{"output", price(output)},
+                          field{"cached", price(cached)}};
+  REMORA_CHECK(yaml_.map(node, "'prices'", fields));
+  if (!input || !output)
+    return yaml_.at(node, "'prices' needs input and output: US dollars for a million tokens");
+  a.prices = agent::prices{*input, *output, cached.value_or(*input)};
   return {};
 }
 
 }  // namespace
+
+result<void> apply_settings(plan& p, std::span<const std::string> settings) {
+  for (const std::string& setting : settings) {
+    const std::string file = "--set " + setting;
+    const std::size_t equals = setting.find('=');
+    if (equals == setting.npos || equals == 0)
+      return fail(errc::usage, file + ": KEY=VALUE is expected, such as limits.tokens=4M");
+    Node value(setting.substr(equals + 1));
+    const auto keys = split(std::string_view(setting).substr(0, equals), '.');
+    for (auto key = keys.rbegin(); key != keys.rend(); ++key) {
+      Node above;
+      above[std::string(*key)] = value;
+      value.reset(above);
+    }
+    REMORA_CHECK(plan_reader(file, p).change(value));
+  }
+  const plan_reader reader("--set", p);
+  for (const task_plan& t : p.tasks) REMORA_CHECK(reader.check_limits(Node(), t));
+  return {};
+}
 
 result<plan> parse_plan(std::string_view yaml, const std::filesystem::path& file) {
   plan p;

@@ -35,6 +35,22 @@ bool is_turn_level(const agent::event& e) {
   return !std::holds_alternative<agent::unknown>(e);
 }
 
+bool tells_of_use(const agent::event& e) {
+  return std::holds_alternative<agent::usage>(e) ||
+         std::holds_alternative<agent::turn_started>(e) ||
+         std::holds_alternative<agent::turn_ended>(e);
+}
+
+/// That is not over yet.
+bool begins_turn(const std::vector<agent::event>& events) {
+  bool begins = false;
+  for (const agent::event& e : events) {
+    begins = begins || std::holds_alternative<agent::turn_started>(e);
+    if (std::holds_alternative<agent::turn_ended>(e)) begins = false;
+  }
+  return begins;
+}
+
 json::object shortened(const agent::event& e) {
   json::object o = agent::to_json(e);
   for (auto& [key, value] : o) {
@@ -66,6 +82,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   calls_.clear();
   looked_.reset();
   exit_.reset();
+  finished_whole_ = false;
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
 
@@ -195,7 +212,20 @@ void task_runner::on_child(const child_told& told) {
                       "be written, the disk may be full",
                       empty->unsaved_bytes));
     feed(supervise::emptied{empty->proven});
+    finished_whole_ = false;
+    watch_budget(true);
   }
+}
+
+/// `next_turn`: of this attempt, or of the one that would follow. An agent that has said that it is
+/// done is let end: only what would follow it is heard of then, once its tree is empty.
+void task_runner::watch_budget(bool next_turn) {
+  const spending so_far = spent_by(mind_, agent_.prices);
+  run_.used(task_.id, so_far);
+  if (finished_whole_) return;
+  const auto over = exceeded(task_.budget, so_far, next_turn, run_.id, "limits");
+  if (over) feed(*over);
+  if (run_.over_budget) feed(*run_.over_budget);
 }
 
 /// A silent agent lives while a tool call is open and not too old, or while its tree has used more
@@ -249,6 +279,7 @@ void task_runner::on_output(std::string_view bytes, bool err) {
     else
       parser_->out_line(text, events);
     for (const agent::event& e : events) on_event(e);
+    if (std::ranges::any_of(events, tells_of_use)) watch_budget(begins_turn(events));
   };
   if (err) {
     err_bytes_ += bytes.size();
@@ -276,6 +307,7 @@ void task_runner::on_event(const agent::event& e) {
     if (call && call.mapped().mutates) feed(supervise::mutated());
   }
   if (std::holds_alternative<agent::turn_ended>(e)) feed(supervise::turn_ended());
+  if (const auto* end = std::get_if<agent::finished>(&e)) finished_whole_ = end->ok;
 }
 
 }  // namespace remora::run

@@ -188,6 +188,15 @@ asio::awaitable<std::vector<std::string>> task_runner::new_branches() {
   co_return added;
 }
 
+/// With what an agent has not told of its cost.
+agent::usage task_runner::total_usage() const {
+  agent::usage all = mind_.total_usage();
+  const spending so_far = spent_by(mind_, agent_.prices);
+  all.cost_usd = so_far.cost_usd;
+  all.estimated = all.estimated || so_far.estimated;
+  return all;
+}
+
 json::object task_runner::ended_payload(supervise::task_outcome outcome,
                                         const agent::outcome& last) {
   const auto lasted =
@@ -208,7 +217,7 @@ json::object task_runner::ended_payload(supervise::task_outcome outcome,
                  {"text", to_utf8(tail_bytes(mind_.last_message(), text_shown))},
                  {"why", last.text},
                  {"result", to_utf8(store_->result_text(result_shown))},
-                 {"usage", usage_json(mind_.total_usage())},
+                 {"usage", usage_json(total_usage())},
                  {"left_out", omissions(made_ ? made_->left_out : left_out_)}};
   if (made_) {
     const git::diff_summary& c = made_->changes;

@@ -169,6 +169,7 @@ asio::awaitable<result<void>> task_runner::fold_orphan() {
       for (const agent::event& e : events) mind_.apply(e);
     });
   }
+  watch_budget(true);
   co_return result<void>();
 }
 

@@ -83,10 +83,17 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
 asio::awaitable<void> task_runner::work() {
   auto branches = co_await store_->user_branches();
   if (branches) branches_ = std::move(*branches);
-  if (publishes_only())
+  const supervise::begin begin{start_.counted, start_.made, start_.changed};
+  if (publishes_only()) {
+    run_.used(task_.id, spent_by(mind_, agent_.prices));
     work_.spawn("publish", publish());
-  else
-    feed(supervise::begin{start_.counted, start_.made, start_.changed});
+  } else if (start_.orphaned) {  // what it left is saved first, and its use told
+    feed(begin);
+    watch_budget(true);
+  } else {
+    watch_budget(true);
+    feed(begin);
+  }
   while (!finished_ && !failed_) {
     const message m = co_await inbox_.next();
     if (const auto* fact = std::get_if<supervise::fact>(&m))

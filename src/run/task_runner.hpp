@@ -15,6 +15,7 @@
 #include <remora/supervise/task_machine.hpp>
 #include <stop_token>
 
+#include "run/budget.hpp"
 #include "run/command_runner.hpp"
 #include "run/context.hpp"
 
@@ -29,6 +30,10 @@ class task_runner {
   /// escaped from a part of it.
   boost::asio::awaitable<supervise::task_outcome> run();
   void stop(supervise::stop_kind kind, bool insist);
+  /// The run's.
+  void tell(const supervise::over_budget& spent) {
+    if (!finished_whole_) post(spent);
+  }
   /// The result's commit, once it has succeeded.
   const git::oid& result_commit() const noexcept { return result_commit_; }
 
@@ -86,6 +91,7 @@ class task_runner {
   void on_child(const child_told& told);
   void on_output(std::string_view bytes, bool err);
   void on_event(const agent::event& e);
+  void watch_budget(bool next_turn);
   void look_for_life();
   void flush_exit();
 
@@ -114,6 +120,7 @@ class task_runner {
   }
   boost::asio::awaitable<result<void>> prune_published(bool whole);
   boost::asio::awaitable<void> finish(supervise::finish f);
+  agent::usage total_usage() const;
   boost::json::object ended_payload(supervise::task_outcome outcome, const agent::outcome& last);
 
   /// Its directory's name, of the attempt with this number.
@@ -164,6 +171,7 @@ class task_runner {
   std::optional<sighting> looked_;          ///< at the look before, in the same silence
   std::optional<exit_status>
       exit_;  ///< told by the host, not yet by us: its last output is still to come
+  bool finished_whole_ = false;  ///< so it says; its exit is still to come
   io::deadline start_limit_, drain_;
   agent::outcome last_outcome_;
   command_runner commands_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <remora/core/units.hpp>
 #include <set>
 
 namespace remora::run {
@@ -63,6 +64,37 @@ result<void> yaml_reader::texts(const YAML::Node& node, std::vector<std::string>
   if (!node.IsSequence()) return at(node, "a list is expected here, such as [a, b]");
   to.clear();
   for (const YAML::Node& item : node) REMORA_CHECK(text(item, to.emplace_back()));
+  return {};
+}
+
+result<void> yaml_reader::duration(const YAML::Node& node, std::chrono::milliseconds& to) const {
+  REMORA_CHECK(scalar(node, to, parse_duration));
+  if (to.count() == 0)
+    return at(node, "a duration must be longer than zero; without this key the default holds");
+  return {};
+}
+
+result<void> yaml_reader::positive(const YAML::Node& node, std::uint32_t& to,
+                                   std::uint32_t most) const {
+  std::uint64_t value = 0;
+  REMORA_CHECK(scalar(node, value, parse_count));
+  if (value == 0 || value > most)
+    return at(node, fmt::format("a number from 1 to {} is expected here", most));
+  to = static_cast<std::uint32_t>(value);
+  return {};
+}
+
+result<void> yaml_reader::count(const YAML::Node& node, std::uint64_t& to) const {
+  REMORA_CHECK(scalar(node, to, parse_count));
+  if (to == 0)
+    return at(node, "a number above zero is expected here; without this key there is no end");
+  return {};
+}
+
+result<void> yaml_reader::amount(const YAML::Node& node, double& to, bool may_be_zero) const {
+  REMORA_CHECK(scalar(node, to, parse_amount));
+  if (to == 0 && !may_be_zero)
+    return at(node, "an amount above zero is expected here; without this key there is no end");
   return {};
 }
 

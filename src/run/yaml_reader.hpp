@@ -4,6 +4,8 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <remora/core/result.hpp>
 #include <span>
@@ -29,10 +31,14 @@ class yaml_reader {
   result<void> map(const YAML::Node& node, std::string_view what, std::span<const field> fields,
                    std::span<const std::string_view> later = {}) const;
 
-  // Scalars and lists of the right kind, into `to`.
+  // Scalars and lists of the right kind, into `to`. Zero is refused, but for an amount that may be.
   result<void> text(const YAML::Node& node, std::string& to) const;
   result<void> flag(const YAML::Node& node, bool& to) const;
   result<void> texts(const YAML::Node& node, std::vector<std::string>& to) const;
+  result<void> duration(const YAML::Node& node, std::chrono::milliseconds& to) const;
+  result<void> positive(const YAML::Node& node, std::uint32_t& to, std::uint32_t most) const;
+  result<void> count(const YAML::Node& node, std::uint64_t& to) const;
+  result<void> amount(const YAML::Node& node, double& to, bool may_be_zero) const;
   /// Reads a scalar with `parse(string_view)`; its error gets the place.
   template <class T, class Parse>
   result<void> scalar(const YAML::Node& node, T& to, Parse parse) const {

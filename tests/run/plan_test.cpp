@@ -38,6 +38,23 @@ tasks:
     checkpoint: {branch: false, max_file: 1M, max_total: 8M, max_disk: 16M}
 )";
 
+/// One task, with a limit above it.
+run::plan with_limits(const std::string& limits) {
+  return run::parse_plan(
+             "version: 1\nbudget: {tokens: 5M, cost_usd: 2.5}\nagents: {a: {adapter: text, "
+             "command: [x], prices: {input: 3, output: 15, cached: 0}}}\ntasks:\n  - {id: "
+             "one, prompt: p, limits: " +
+                 limits + "}\n",
+             "/repo/plan.yaml")
+      .value();
+}
+
+std::string error_of_setting(const std::string& setting) {
+  run::plan p = with_limits("{}");
+  const auto set = run::apply_settings(p, std::vector{setting});
+  return set ? "no error" : set.error().what;
+}
+
 std::string error_of(const std::string& yaml) {
   const auto p = run::parse_plan(yaml, "/repo/plan.yaml");
   return p ? "no error" : p.error().what;
@@ -110,7 +127,8 @@ BOOST_AUTO_TEST_CASE(errors_say_where_and_what) {
   check_error(with_task("    limits: {wall: 90}\n"), "6:20", "'90' is not a duration");
   check_error(with_task("    limits: {wall: 0s}\n"), "6:20", "longer than zero");
   check_error(with_task("    limits: {wall: 99999999999h}\n"), "6:20", "longer than 1000d");
-  check_error(with_task("    limits: {cost_usd: 2}\n"), "6:14", "not supported by this version");
+  check_error(with_task("    limits: {cost_usd: -2}\n"), "6:24", "is not an amount");
+  check_error(with_task("    limits: {turns: 0}\n"), "6:21", "above zero");
   check_error(with_task("  - id: one\n    prompt: q\n"), "6:9", "stands here twice");
   check_error(with_task("  - id: PROJ-12\n    prompt: q\n"), "6:9", "use 'proj-12'");
   check_error(with_task("  - id: two\n    prompt: q\n    after: [three]\n"), "4:3",
@@ -124,7 +142,8 @@ BOOST_AUTO_TEST_CASE(errors_say_where_and_what) {
   check_error("version: 1\nagents: {a: {adapter: text}}\ntasks: []\n", "2:13", "needs a command");
   check_error("version: 1\nagents: {a: {adapter: text, command: [x]}}\ntasks: []\n", "3:8",
               "no tasks");
-  check_error("version: 1\nbudget: {tokens: 5M}\n", "2:1", "'budget' is not supported");
+  check_error("version: 1\nbudget: {turns: 5}\n", "2:10", "unknown key 'turns' in 'budget'");
+  check_error("version: 1\ntasks_from: x\n", "2:1", "'tasks_from' is not supported");
   check_error("version: 1\n\ttasks: x\n", "2:1", "");
 }
 
@@ -132,6 +151,67 @@ BOOST_AUTO_TEST_CASE(an_empty_or_endless_file_is_an_error) {
   BOOST_TEST(error_of("") != "no error");
   BOOST_TEST(error_of("[]") != "no error");
   BOOST_TEST(error_of(std::string(10'000, '[')) != "no error");
+}
+
+BOOST_AUTO_TEST_CASE(budgets_are_read_recorded_and_set) {
+  run::plan p = with_limits("{turns: 200, tokens: 2M, cost_usd: 0.5}");
+  p = run::plan_from_json(run::to_json(p)).value();
+  BOOST_TEST(p.budget.tokens == 5'000'000u);
+  BOOST_TEST(p.budget.cost_usd == 2.5);
+  BOOST_TEST(p.tasks[0].budget.turns == 200u);
+  BOOST_TEST(p.tasks[0].budget.tokens == 2'000'000u);
+  BOOST_TEST(p.tasks[0].budget.cost_usd == 0.5);
+  BOOST_TEST(p.agents.at("a").prices->output == 15);
+  const std::vector<std::string> settings{
+      "limits.tokens=4M", "budget.cost_usd=10",     "attempts=30",
+      "limits.soft=80m",  "checkpoint.interval=1m", "limits.wall=2h"};
+  BOOST_TEST(run::apply_settings(p, settings).has_value());  // one after the other: soft < wall
+  BOOST_TEST(p.tasks[0].budget.tokens == 4'000'000u);
+  BOOST_TEST(p.tasks[0].budget.turns == 200u);
+  BOOST_TEST(p.budget.cost_usd == 10);
+  BOOST_TEST(p.budget.tokens == 5'000'000u);
+  BOOST_TEST(p.tasks[0].limits.attempts == 30u);
+  BOOST_TEST((p.tasks[0].limits.checkpoints.interval == 1min));
+  BOOST_TEST((p.tasks[0].limits.wall == 2h));
+  BOOST_TEST((p.tasks[0].limits.soft == 80min));
+}
+
+BOOST_AUTO_TEST_CASE(where_a_plan_says_nothing_of_soft_it_follows_the_wall_that_is_set) {
+  run::plan p = with_limits("{wall: 30m}");
+  BOOST_TEST((p.tasks[0].limits.soft == 2min));
+  const std::vector<std::pair<std::string, std::chrono::milliseconds>> followed{
+      {"50s", 10s}, {"1s", 200ms}, {"3h", 2min}};
+  for (const auto& [wall, soft] : followed) {
+    BOOST_TEST(run::apply_settings(p, std::vector{"limits.wall=" + wall}).has_value());
+    BOOST_TEST((p.tasks[0].limits.soft == soft), wall);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_setting_that_no_plan_could_have_is_refused) {
+  const std::vector<std::pair<std::string, std::string>> wrong{
+      {"limits.tokens", "KEY=VALUE is expected"},
+      {"=4M", "KEY=VALUE is expected"},
+      {"limits.tokens=", "is not a count"},
+      {"limits.tokens=0", "above zero"},
+      {"limits.tokens=-1", "is not a count"},
+      {"limits.tokens=99999999999999999999", "is too large"},
+      {"limits.cost_usd=0", "above zero"},
+      {"limits.cost_usd=inf", "is not an amount"},
+      {"limits.cost_usd=1e3", "is not an amount"},
+      {"limits.token=4M", "unknown key 'token'"},
+      {"limits=4M", "must be a map"},
+      {"limits.tokens.more=4M", "a single value is expected"},
+      {"prompt=x", "unknown key 'prompt' in what may be set; known are budget, limits"},
+      {"parallel=2", "unknown key 'parallel'"},
+      {"budget.turns=3", "unknown key 'turns'"},
+  };
+  for (const auto& [setting, part] : wrong) {
+    const std::string what = error_of_setting(setting);
+    BOOST_TEST(what.starts_with("--set " + setting + ": "), what);
+    BOOST_TEST(what.find(part) != std::string::npos, what);
+  }
+  BOOST_TEST(error_of_setting("limits.soft=1h") ==
+             "--set: task 'one': soft must be shorter than wall");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

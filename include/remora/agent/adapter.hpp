@@ -18,6 +18,12 @@ namespace remora::agent {
 
 enum class permissions { full, standard };  ///< `full`, `default` in a plan
 
+/// US dollars for a million tokens.
+struct prices {
+  double input = 0, output = 0;
+  double cached = 0;  ///< input that came from a cache
+};
+
 /// `agents.<name>` of a plan, checked.
 struct agent_config {
   std::string name;
@@ -26,6 +32,7 @@ struct agent_config {
   std::vector<std::string> args;
   agent::permissions permissions = permissions::full;
   std::vector<std::string> pass_env;
+  std::optional<agent::prices> prices{};
 };
 
 struct launch_request {

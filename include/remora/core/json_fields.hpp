@@ -23,6 +23,13 @@ Integer json_integer(const boost::json::object& o, std::string_view key) {
   return v && v->is_number() ? v->to_number<Integer>(ec) : 0;
 }
 
+/// 0 where it is no number.
+inline double json_number(const boost::json::object& o, std::string_view key) {
+  boost::system::error_code ec;
+  const boost::json::value* v = o.if_contains(key);
+  return v && v->is_number() ? v->to_number<double>(ec) : 0;
+}
+
 inline bool json_flag(const boost::json::object& o, std::string_view key) {
   const boost::json::value* v = o.if_contains(key);
   return v && v->is_bool() && v->get_bool();

@@ -18,6 +18,9 @@ result<std::uint64_t> parse_count(std::string_view text);
 /// A plain number of bytes, or one with k, M, G (powers of 1,024). Errors: errc::usage.
 result<std::uint64_t> parse_size(std::string_view text);
 
+/// Dollars, or what else has parts: `2`, `0.25`. Errors: errc::usage. Largest: a thousand million.
+result<double> parse_amount(std::string_view text);
+
 /// `0.8s`, `12s`, `3m05s`, `2h10m`.
 std::string format_duration(std::chrono::milliseconds d);
 /// As `parse_duration` reads it: `90s`, `1500ms`.

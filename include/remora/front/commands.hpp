@@ -25,19 +25,21 @@ struct session {
 };
 
 struct run_options {
-  std::string plan;                  ///< path; empty: remora.yaml
-  std::string agent;                 ///< without a plan: an adapter's name
-  std::string prompt;                ///< `-`: from stdin
-  std::vector<std::string> args;     ///< of the ad hoc agent
-  std::vector<std::string> command;  ///< of the ad hoc agent
-  std::uint32_t parallel = 0;        ///< 0: the plan's
-  std::vector<std::string> tasks;    ///< only these
+  std::string plan;                   ///< path; empty: remora.yaml
+  std::string agent;                  ///< without a plan: an adapter's name
+  std::string prompt;                 ///< `-`: from stdin
+  std::vector<std::string> args;      ///< of the ad hoc agent
+  std::vector<std::string> command;   ///< of the ad hoc agent
+  std::uint32_t parallel = 0;         ///< 0: the plan's
+  std::vector<std::string> tasks;     ///< only these
+  std::vector<std::string> settings;  ///< `KEY=VALUE`, in place of the plan's
   bool dry_run = false;
 };
 result<int> run_command(session& s, const run_options& o);
 
 struct resume_options {
   std::string run = "last";
+  std::vector<std::string> settings;
 };
 result<int> resume_command(session& s, const resume_options& o);
 
@@ -46,6 +48,7 @@ struct rerun_options {
   std::vector<std::string> tasks;
   bool clean = false;  ///< from the base instead of the checkpoints
   std::uint32_t parallel = 0;
+  std::vector<std::string> settings;
 };
 result<int> rerun_command(session& s, const rerun_options& o);
 

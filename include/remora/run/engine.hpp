@@ -58,8 +58,10 @@ class engine {
   /// durable, then works. Errors: errc::usage, errc::repository, errc::environment, errc::held —
   /// nothing was started; errno of the journal later on — agents were ended, and `resume` goes on.
   boost::asio::awaitable<result<run_summary>> run(new_run what);
-  /// The same run goes on from its journal.
-  boost::asio::awaitable<result<run_summary>> resume(run_id id);
+  /// The same run goes on from its journal. `settings`: as of `apply_settings`, for this life and
+  /// later ones. Errors: as above; errc::usage of a setting: nothing was started.
+  boost::asio::awaitable<result<run_summary>> resume(run_id id,
+                                                     std::vector<std::string> settings = {});
 
   /// Ctrl-C: every attempt is saved and ended. A second time: at once. Before `run`: remembered.
   void interrupt();

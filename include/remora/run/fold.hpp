@@ -54,6 +54,8 @@ struct task_fold {
   boost::json::object ended;                ///< payload of `task_ended`; empty while it goes on
   std::string last_event;                   ///< one line for the live table
   std::uint64_t checkpoints = 0;
+  std::uint64_t tokens = 0;  ///< told by its agent in this run: input from no cache, and output
+  double cost_usd = 0;
 
   bool has_ended() const { return !ended.empty(); }
   /// Succeeded, failed, cancelled and skipped tasks are done; an interrupted one goes on at
@@ -72,7 +74,8 @@ struct run_fold {
   std::string started_at;
   boost::json::object ended;  ///< payload of `run_ended`
   std::map<std::string, task_fold> tasks;
-  std::vector<std::string> order;  ///< of the plan
+  std::vector<std::string> order;     ///< of the plan
+  std::vector<std::string> settings;  ///< of every `resume --set`
   std::vector<std::string> warnings;
   sequence last = 0;
 

@@ -10,6 +10,7 @@
 #include <remora/agent/adapter.hpp>
 #include <remora/core/ids.hpp>
 #include <remora/supervise/task_machine.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,13 @@ struct command_spec {
   std::chrono::milliseconds timeout{10 * 60'000};
   /// As a person wrote it.
   std::string shown() const;
+};
+
+/// What may be used up; zero: no end. Input that came from a cache is no token of it.
+struct budget {
+  std::uint64_t turns = 0;
+  std::uint64_t tokens = 0;
+  double cost_usd = 0;
 };
 
 enum class session_policy { automatic, native, fresh };
@@ -35,6 +43,7 @@ struct task_plan {
   std::vector<task_id> after;
   std::string agent;
   supervise::limits limits;
+  run::budget budget{};  ///< over all attempts, those of earlier runs too where it is a rerun
   session_policy session = session_policy::automatic;
   std::optional<command_spec> verify;
   std::vector<std::string> include;
@@ -57,6 +66,7 @@ struct plan {
   std::filesystem::path repo;
   std::string base = "HEAD";
   std::uint32_t parallel = 4;
+  run::budget budget{};  ///< of all tasks, once they have begun; it has no turns
   std::string rules;
   std::map<std::string, agent::agent_config> agents;
   workspace_plan workspace;
@@ -71,6 +81,10 @@ struct plan {
 /// units, cycles, duplicate ids, an unknown agent and a plan without tasks are refused.
 result<plan> parse_plan(std::string_view yaml, const std::filesystem::path& file);
 result<plan> read_plan(const std::filesystem::path& file);
+
+/// Each `KEY=VALUE`, as a plan has it: `limits.tokens=4M`, for all tasks, `budget.tokens`.
+/// Errors: errc::usage; then `p` is half changed.
+result<void> apply_settings(plan& p, std::span<const std::string> settings);
 
 /// One task without a plan file: `remora run --agent NAME --prompt TEXT`. NAME is an adapter.
 result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt,
