@@ -2,7 +2,10 @@
 // these bounds is the bound of the file, whatever the texts consist of.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <remora/agent/event.hpp>
 #include <remora/agent/text_tail.hpp>
 #include <string>
@@ -34,6 +37,11 @@ constexpr double cost_usd = 1e6;
 
 /// What JSON adds to a record of a list: its keys, quotes and numbers; a round upper bound.
 constexpr std::size_t record = 100;
+
+/// At the end of the numbers a sum stays.
+inline void add(std::uint64_t& sum, std::uint64_t more) {
+  sum += std::min(more, std::numeric_limits<std::uint64_t>::max() - sum);
+}
 
 /// `raw` made printable, its first or last bytes: at most `limit` of them, as JSON writes them.
 std::string head(std::string_view raw, std::size_t limit);

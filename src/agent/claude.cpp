@@ -82,13 +82,6 @@ usage message_usage(const json::object& u, bool output) {
   return out;
 }
 
-void add(usage& to, const usage& u) {
-  to.input_tokens += u.input_tokens;
-  to.output_tokens += u.output_tokens;
-  to.cached_tokens += u.cached_tokens;
-  to.cost_usd += u.cost_usd;
-}
-
 /// Turns totals, of an answer or of the process, into increments.
 class usage_meter {
  public:

@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <array>
 #include <boost/json/serialize.hpp>
 #include <remora/agent/event.hpp>
 #include <remora/core/text.hpp>
 
+#include "bounds.hpp"
 #include "json_line.hpp"
 
 namespace remora::agent {
@@ -174,6 +176,17 @@ unknown read_unknown(const json::object& o) {
 }
 
 }  // namespace
+
+void add(usage& sum, const usage& more) {
+  bounds::add(sum.input_tokens, more.input_tokens);
+  bounds::add(sum.output_tokens, more.output_tokens);
+  bounds::add(sum.cached_tokens, more.cached_tokens);
+  bounds::add(sum.reasoning_tokens, more.reasoning_tokens);
+  // A comparison with NaN is false; more than the limit is no cost but an error of the agent's.
+  if (more.cost_usd > 0 && sum.cost_usd + more.cost_usd <= bounds::cost_usd)
+    sum.cost_usd = bounds::cost(sum.cost_usd + more.cost_usd);
+  sum.estimated = sum.estimated || more.estimated;
+}
 
 json::object to_json(const event& e) {
   return std::visit(writer{}, e);

@@ -7,6 +7,8 @@
 namespace remora::agent {
 namespace {
 
+using bounds::add;
+
 /// The oldest of `list` that have to go, so that at most `count` of at most `bytes` are left; the
 /// newest always stays.
 template <class T, class Size>
@@ -22,21 +24,6 @@ std::size_t excess(const std::vector<T>& list, std::size_t count, std::size_t by
 template <class T>
 void drop_front(std::vector<T>& list, std::size_t n) {
   list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(n));
-}
-
-void add(std::uint64_t& sum, std::uint64_t more) {
-  sum += std::min(more, std::numeric_limits<std::uint64_t>::max() - sum);
-}
-
-void add(usage& sum, const usage& more) {
-  add(sum.input_tokens, more.input_tokens);
-  add(sum.output_tokens, more.output_tokens);
-  add(sum.cached_tokens, more.cached_tokens);
-  add(sum.reasoning_tokens, more.reasoning_tokens);
-  // A comparison with NaN is false; more than the limit is no cost but an error of the agent's.
-  if (more.cost_usd > 0 && sum.cost_usd + more.cost_usd <= bounds::cost_usd)
-    sum.cost_usd = bounds::cost(sum.cost_usd + more.cost_usd);
-  sum.estimated = sum.estimated || more.estimated;
 }
 
 /// FNV-1a: it is stored, so it has to be the same everywhere.

@@ -42,6 +42,9 @@ std::string iso8601(wall_time t) {
   return text;
 }
 
+/// `wall_time` counts nanoseconds, and ends in 2262.
+constexpr std::chrono::year last_year(2261);
+
 std::optional<wall_time> parse_iso8601(std::string_view text) {
   constexpr std::string_view shape = "dddd-dd-ddTdd:dd:dd.dddZ",
                              short_shape = "dddd-dd-ddTdd:dd:ddZ";
@@ -58,7 +61,7 @@ std::optional<wall_time> parse_iso8601(std::string_view text) {
   const std::chrono::year_month_day day(std::chrono::year(number(0, 4)),
                                         std::chrono::month(static_cast<unsigned>(number(5, 2))),
                                         std::chrono::day(static_cast<unsigned>(number(8, 2))));
-  if (!day.ok()) return std::nullopt;
+  if (!day.ok() || day.year() > last_year) return std::nullopt;
   return std::chrono::sys_days(day) + std::chrono::hours(number(11, 2)) +
          std::chrono::minutes(number(14, 2)) + std::chrono::seconds(number(17, 2)) +
          std::chrono::milliseconds(text.size() == shape.size() ? number(20, 3) : 0);

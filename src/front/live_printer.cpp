@@ -32,6 +32,7 @@ class live_printer final : public printer {
       say(fmt::format("run {}: {} tasks from {}", json_text(r.payload, "run"), fold_.order.size(),
                       json_text(r.payload, "name")));
     if (r.type == "run_resumed") say(fmt::format("run {} goes on", json_text(r.payload, "run")));
+    if (const std::string line = account_line(r); !line.empty()) say(line);
     if (r.type == "warning") {
       const std::string task = json_text(r.payload, "task");
       say(fmt::format("warning: {}{}", task.empty() ? "" : task + ": ",

@@ -17,15 +17,18 @@ std::string_view permissions(const agent::agent_config& a) {
 
 json::object task_json(const run::plan& p, const run::task_plan& t, const run::run_preview& view) {
   const auto base = view.bases.find(t.id.str());
-  const auto program = view.programs.find(t.agent);
+  const std::string& agent = t.agents.front();
+  const auto program = view.programs.find(agent);
+  json::array agents(t.agents.begin(), t.agents.end());
   json::array after;
   for (const task_id& id : t.after) after.emplace_back(id.str());
   json::object o{{"schema", "remora.preview/1"},
                  {"plan", p.name},
                  {"task", t.id.str()},
-                 {"agent", t.agent},
-                 {"adapter", p.agents.at(t.agent).adapter},
-                 {"permissions", permissions(p.agents.at(t.agent))},
+                 {"agent", agent},
+                 {"agents", std::move(agents)},
+                 {"adapter", p.agents.at(agent).adapter},
+                 {"permissions", permissions(p.agents.at(agent))},
                  {"after", std::move(after)},
                  {"wall_ms", t.limits.wall.count()}};
   o["program"] = program == view.programs.end() ? json::value(nullptr)
@@ -41,9 +44,9 @@ std::string task_text(const run::plan& p, const run::task_plan& t, const run::ru
   const std::string from = base == view.bases.end() ? "the result of " + t.base_task->str()
                                                     : base->second.hex().substr(0, 10);
   const bool dirty = p.base == run::checkout_as_base && t.base.empty() && !t.base_task;
-  std::string line = fmt::format("task {}: {} from {}{}, wall {}", t.id.str(), t.agent, from,
-                                 dirty ? " and what the checkout has changed" : "",
-                                 format_duration_exact(t.limits.wall));
+  std::string line = fmt::format(
+      "task {}: {} from {}{}, wall {}", t.id.str(), fmt::join(t.agents, ", then "), from,
+      dirty ? " and what the checkout has changed" : "", format_duration_exact(t.limits.wall));
   if (!t.after.empty()) line += ", after";
   for (const task_id& id : t.after) line += " " + id.str();
   if (t.verify) line += ", verified by: " + printable(t.verify->shown());

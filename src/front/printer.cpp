@@ -31,6 +31,11 @@ std::string verdict_text(const json::object& o) {
                         : fmt::format("{} ({})", json_text(o, "verdict"), detail);
 }
 
+std::string own_words(const json::object& o) {
+  const std::string text = one_line(json_text(o, "text"), 160);
+  return text.empty() ? text : ": " + text;
+}
+
 std::string ended_text(const json::object& o) {
   std::string line = json_text(o, "outcome");
   if (const std::string why = verdict_text(o); !why.empty() && why != "completed")
@@ -64,15 +69,14 @@ std::string plain_line(const run::record& r) {
                        json_integer(p, "files_changed"), json_integer(p, "ms"),
                        short_id(json_text(p, "commit")));
   if (r.type == "attempt_ended") {
-    const std::string own_words = one_line(json_text(p, "text"), 160);
-    return fmt::format("attempt {} ended: {}{}{}", json_integer(p, "attempt"), verdict_text(p),
-                       own_words.empty() ? "" : ": ", own_words);
+    return fmt::format("attempt {} ended: {}{}", json_integer(p, "attempt"), verdict_text(p),
+                       own_words(p));
   }
   if (r.type == "verify_ended")
     return fmt::format("verification {}: {}", p.at("ok").as_bool() ? "passed" : "failed",
                        one_line(json_text(p, "command"), 80));
   if (r.type == "task_ended") return ended_text(p);
-  return {};
+  return account_line(r);
 }
 
 class json_printer final : public printer {
@@ -123,6 +127,16 @@ class plain_printer final : public printer {
 };
 
 }  // namespace
+
+std::string account_line(const run::record& r) {
+  const std::string account = json_text(r.payload, "account");
+  if (r.type == "account_resumed") return fmt::format("account {} is open again", account);
+  if (r.type != "account_paused") return {};
+  const std::string until = json_text(r.payload, "until");
+  return fmt::format("account {} is paused {}: {}{}", account,
+                     until.empty() ? "until somebody logs in" : "until " + until,
+                     json_text(r.payload, "verdict"), own_words(r.payload));
+}
 
 std::string event_line(const std::string& run, const run::record& r) {
   if (is_internal(r.type)) return {};

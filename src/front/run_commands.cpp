@@ -122,8 +122,8 @@ result<void> start_at(git::repository& repo, const run::selection& from, run::ne
 
 result<int> run_command(session& s, const run_options& o) {
   REMORA_TRY(run::plan p, load_plan(s, o));
-  REMORA_CHECK(run::apply_settings(p, o.settings));
   REMORA_CHECK(narrow(p, o.tasks, o.parallel));
+  REMORA_CHECK(run::apply_settings(p, o.settings));
   const fs::path where =
       o.agent.empty() && o.plan.size() + p.repo.string().size() > 0 ? p.repo : s.directory;
   REMORA_TRY(git::repository repo, git::repository::discover(where));

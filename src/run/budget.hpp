@@ -19,7 +19,7 @@ spending operator+(const spending& a, const spending& b);
 
 /// Over all attempts. An agent that tells its cost late, or never, costs at least what its tokens
 /// do, where the plan has its prices.
-spending spent_by(const agent::state& mind, const std::optional<agent::prices>& prices);
+spending spent_by(const agent::state& mind, const plan& what, const task_plan& task);
 /// As `task_ended` has it; of one that has not ended, what its events told.
 spending spent_by(const task_fold& task);
 

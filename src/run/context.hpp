@@ -9,6 +9,7 @@
 #include <remora/run/environment.hpp>
 #include <remora/run/run_store.hpp>
 
+#include "run/account_book.hpp"
 #include "run/budget.hpp"
 
 namespace remora::run {
@@ -32,6 +33,8 @@ struct run_context {
       settled;  ///< a task is past its worktree, or waits for others
   std::function<void(const task_id&, const spending&)> used;  ///< by a task, over all its attempts
   std::optional<supervise::over_budget> over_budget;          ///< of the run
+  std::map<std::string, std::string> accounts;                ///< of each agent
+  std::unique_ptr<account_book> book;
 
   /// Appends, folds and shows one record.
   sequence tell(std::string type, boost::json::object payload) {

@@ -127,13 +127,15 @@ void examine_programs(const run_id& run, const run_fold& fold, findings& found) 
   for (const task_plan& t : what->tasks) {
     const auto task = fold.tasks.find(t.id.str());
     if (task == fold.tasks.end() || task->second.is_done()) continue;
-    if (!asked.insert(t.agent).second) continue;
-    const auto program = find_agent_program(*what, what->agents.at(t.agent));
-    if (!program)
-      found.push_back({.kind = "program",
-                       .subject = run.str() + ": " + t.agent,
-                       .text = program.error().what + "; its tasks would fail at 'remora resume'",
-                       .remedy = "install it before the run goes on"});
+    for (const std::string& name : t.agents) {
+      if (!asked.insert(name).second) continue;
+      const auto program = find_agent_program(*what, what->agents.at(name));
+      if (!program)
+        found.push_back({.kind = "program",
+                         .subject = run.str() + ": " + name,
+                         .text = program.error().what + "; its tasks would fail at 'remora resume'",
+                         .remedy = "install it before the run goes on"});
+    }
   }
 }
 

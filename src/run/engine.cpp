@@ -28,7 +28,8 @@ int run_summary::exit_status() const {
 engine::engine(asio::any_io_executor loop, git::repository& repo, process::host& host,
                observer observe) {
   auto own = std::make_unique<machine>(loop, repo);
-  seams on{machine_clock(), *own->timers, host, *own->store, make_commit_thread, boot_id()};
+  seams on{machine_clock(),    *own->timers, host,        *own->store,
+           make_commit_thread, boot_id(),    *own->pauses};
   impl_ = std::make_unique<impl>(std::move(loop), std::move(on), std::move(observe));
   impl_->own = std::move(own);
 }
@@ -61,7 +62,9 @@ result<void> engine::impl::open(const run_id& id, plan what) {
                                 .broken = {},
                                 .settled = {},
                                 .used = {},
-                                .over_budget = {}});
+                                .over_budget = {},
+                                .accounts = {},
+                                .book = {}});
   context->broken = [this](error e) {
     if (!failure) failure = std::move(e);
     inbox.post(stop_asked());
@@ -75,7 +78,30 @@ result<void> engine::impl::open(const run_id& id, plan what) {
     spent[task.str()] = so_far;
     watch_budget();
   };
+  open_accounts();
   return {};
+}
+
+void engine::impl::open_accounts() {
+  run_context& run = *context;
+  for (const auto& [name, agent] : run.what.agents) run.accounts[name] = account_of(agent);
+  const auto tell = [&run](const std::string& account, const supervise::pause* p) {
+    if (!p) {
+      run.tell("account_resumed", json::object{{"account", account}});
+      return;
+    }
+    const json::value until = p->until ? json::value(iso8601(*p->until)) : json::value(nullptr);
+    run.tell("account_paused", json::object{{"account", account},
+                                            {"verdict", agent::name(p->why.verdict)},
+                                            {"text", p->why.text},
+                                            {"until", until}});
+  };
+  run.book = std::make_unique<account_book>(
+      run.time, run.timers, on.pauses,
+      account_book::hooks{.tell = tell,
+                          .changed = [this] { inbox.post(account_changed()); },
+                          .leave = [this](std::size_t task) { scheduler->leave(task); },
+                          .enter = [this](std::size_t task) { return scheduler->enter(task); }});
 }
 
 asio::awaitable<result<run_summary>> engine::run(new_run what) {
@@ -169,36 +195,42 @@ asio::awaitable<result<run_summary>> engine::impl::work() {
     if (!over.contains(tasks[i].id.str()))
       run.tell("task_queued", json::object{{"task", tasks[i].id.str()}});
   }
-  supervise::scheduler scheduler(std::move(order), run.what.parallel);
+  scheduler.emplace(std::move(order), run.what.parallel);
   runners.resize(tasks.size());
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const auto before = over.find(tasks[i].id.str());
     if (before == over.end()) continue;
-    scheduler.ended(i, before->second);
+    scheduler->ended(i, before->second);
     count(before->second);
   }
   io::task_group group(loop);
-  if (interrupts > 0) scheduler.stop();
+  if (interrupts > 0) scheduler->stop();
   for (;;) {
-    for (const std::size_t i : scheduler.start_now()) due.push_back(i);
+    for (const std::size_t i : scheduler->start_now([&](std::size_t i) { return may_begin(i); }))
+      due.push_back(i);
+    for (; !closed.empty(); closed.pop_front())
+      scheduler->ended(closed.front(), supervise::task_outcome::interrupted);
     begin_tasks(group);
-    for (const std::size_t i : scheduler.newly_skipped()) skip(i);
-    if (scheduler.done()) break;
+    for (const std::size_t i : scheduler->newly_skipped()) skip(i);
+    if (scheduler->done()) break;
     const message m = co_await inbox.next();
     if (const auto* ended = std::get_if<task_over>(&m)) {
       count(ended->outcome);
-      scheduler.ended(ended->index, ended->outcome);
+      scheduler->ended(ended->index, ended->outcome);
       beginning.erase(ended->index);
       runners[ended->index].reset();
+      run.book->ended(ended->index);
+      run.book->look_again();
     } else if (const auto* settled = std::get_if<task_settled>(&m)) {
       beginning.erase(settled->index);
-    } else {
+    } else if (std::holds_alternative<stop_asked>(m)) {
       stopping = true;
-      scheduler.stop();
+      scheduler->stop();
       stop_all();
     }
   }
   co_await group.join();
+  run.book->rest();
   const auto freed = co_await run.store.remove_free_slots();
   summary.interrupted =
       tasks.size() - summary.succeeded - summary.failed - summary.cancelled - summary.skipped;
@@ -206,8 +238,9 @@ asio::awaitable<result<run_summary>> engine::impl::work() {
   if (!freed)
     run.tell("warning", json::object{{"text", fmt::format("a worktree that no task got stays: {}",
                                                           freed.error().what)}});
-  auto closed = co_await end(summary);
-  if (!closed) co_return closed.error();
+  tell_closed();
+  auto ended = co_await end(summary);
+  if (!ended) co_return ended.error();
   co_return summary;
 }
 
@@ -221,6 +254,39 @@ void engine::impl::begin_tasks(io::task_group& group) {
     beginning.insert(index);
     group.spawn(context->what.tasks[index].id.str(), run_task(index));
   }
+}
+
+/// A task that has begun, in an earlier life, has something to save or to publish: whether its next
+/// attempt may start, it asks itself.
+bool engine::impl::may_begin(std::size_t index) {
+  const task_plan& task = context->what.tasks[index];
+  if (context->over_budget) return true;  // it is told so
+  if (!context->fold.tasks.at(task.id.str()).base.is_zero()) return true;
+  account_book::request r{.task = index, .accounts = {}, .longest = task.limits.rate_wait};
+  for (const std::string& agent : task.agents) r.accounts.push_back(context->accounts.at(agent));
+  const auto reply = context->book->ask(r);
+  if (reply && reply->which) return true;
+  if (reply) refuse_closed(index, *reply);
+  return false;
+}
+
+/// It has not begun, and goes on at the next `resume`.
+void engine::impl::refuse_closed(std::size_t index, const account_book::reply& why) {
+  const std::string& task = context->what.tasks[index].id.str();
+  context->tell("task_ended",
+                json::object{{"task", task},
+                             {"outcome", supervise::name(supervise::task_outcome::interrupted)},
+                             {"verdict", agent::name(why.of->why.verdict)},
+                             {"detail", why.of->why.detail},
+                             {"why", words_for(why.account, *why.of, context->id)},
+                             {"attempts", 0}});
+  closed.push_back(index);
+}
+
+/// Whose login or quota it is, since when, and what to do: once, at the end.
+void engine::impl::tell_closed() {
+  for (const auto& [account, p] : context->book->closed())
+    context->tell("warning", json::object{{"text", words_for(account, p, context->id)}});
 }
 
 asio::awaitable<void> engine::impl::run_task(std::size_t index) {

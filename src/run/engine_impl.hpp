@@ -7,6 +7,7 @@
 #include <remora/io/inbox.hpp>
 #include <remora/io/task_group.hpp>
 #include <remora/run/engine.hpp>
+#include <remora/supervise/scheduler.hpp>
 #include <set>
 
 #include "run/guarded_host.hpp"
@@ -17,9 +18,12 @@ namespace remora::run {
 /// The machine's clock and disk, for an engine that was given no others.
 struct machine {
   machine(boost::asio::any_io_executor loop, git::repository& repo)
-      : timers(io::make_timers(std::move(loop))), store(make_git_store(repo)) {}
+      : timers(io::make_timers(std::move(loop))),
+        store(make_git_store(repo)),
+        pauses(make_shared_pauses(pauses_directory())) {}
   std::unique_ptr<io::timers> timers;
   std::unique_ptr<run_store> store;
+  std::unique_ptr<shared_pauses> pauses;
 };
 
 struct engine::impl {
@@ -38,7 +42,8 @@ struct engine::impl {
     std::size_t index;
   };
   struct stop_asked {};
-  using message = std::variant<task_over, task_settled, stop_asked>;
+  struct account_changed {};
+  using message = std::variant<task_over, task_settled, stop_asked, account_changed>;
 
   result<void> open(const run_id& id, plan what);
   result<void> read_journal();
@@ -47,6 +52,10 @@ struct engine::impl {
   boost::asio::awaitable<result<void>> begin_again(const std::vector<std::string>& settings);
   boost::asio::awaitable<result<run_summary>> work();
   void begin_tasks(io::task_group& group);
+  void open_accounts();
+  bool may_begin(std::size_t index);
+  void refuse_closed(std::size_t index, const account_book::reply& why);
+  void tell_closed();
   boost::asio::awaitable<void> run_task(std::size_t index);
   boost::asio::awaitable<result<task_start>> start_of(const task_plan& task, task_store& store);
   boost::asio::awaitable<void> work_on(std::size_t index, std::unique_ptr<task_store> store,
@@ -77,7 +86,9 @@ struct engine::impl {
   std::map<std::string, supervise::task_outcome> over;  ///< before this life
   std::map<std::string, spending> spent;                ///< by each task
   std::vector<std::unique_ptr<task_runner>> runners;
+  std::optional<supervise::scheduler> scheduler;
   std::deque<std::size_t> due;      ///< tasks to be begun
+  std::deque<std::size_t> closed;   ///< tasks that no account is open to
   std::set<std::size_t> beginning;  ///< those that are not settled yet
   bool stopping = false;
   run_summary summary;

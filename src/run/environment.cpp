@@ -27,18 +27,38 @@ bool matches(std::string_view name, std::string_view pattern) {
   return name == pattern;
 }
 
-environment pass(const std::vector<std::string>& extra, char** from) {
+namespace {
+
+template <class LetsThrough>
+environment variables_that(LetsThrough lets_through, char** from) {
   environment env;
   for (char** variable = from ? from : environ; *variable; ++variable) {
     const std::string_view text = *variable;
     const std::size_t equals = text.find('=');
     if (equals == text.npos) continue;
     const std::string_view name = text.substr(0, equals);
-    const auto lets_through = [&](std::string_view pattern) { return matches(name, pattern); };
-    if (std::ranges::any_of(base_list, lets_through) || std::ranges::any_of(extra, lets_through))
-      set(env, name, text.substr(equals + 1));
+    if (lets_through(name)) set(env, name, text.substr(equals + 1));
   }
   return env;
+}
+
+bool matches_one_of(std::string_view name, const auto& patterns) {
+  return std::ranges::any_of(patterns, [&](std::string_view one) { return matches(name, one); });
+}
+
+}  // namespace
+
+environment pass(const std::vector<std::string>& extra, char** from) {
+  return variables_that(
+      [&](std::string_view name) {
+        return matches_one_of(name, base_list) || matches_one_of(name, extra);
+      },
+      from);
+}
+
+environment variables(const std::vector<std::string>& patterns, char** from) {
+  return variables_that([&](std::string_view name) { return matches_one_of(name, patterns); },
+                        from);
 }
 
 void set(environment& env, std::string_view name, std::string_view value) {

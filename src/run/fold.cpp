@@ -40,6 +40,7 @@ std::string headline(const json::object& e) {
 using handler = void (*)(task_fold&, const record&);
 
 void started(task_fold& t, const record& r) {
+  t.ended.clear();  // of an earlier life, in which it did not begin
   t.base = id(r.payload, "base");
 }
 void phase(task_fold& t, const record& r) {
@@ -77,15 +78,13 @@ void attempt_ended(task_fold& t, const record& r) {
   a.detail = json_text(r.payload, "detail");
   a.text = json_text(r.payload, "text");
   a.counted = json_flag(r.payload, "counted");
+  t.agents_passed = json_integer<std::uint32_t>(r.payload, "agents_passed");
 }
 void agent_event(task_fold& t, const record& r) {
   const json::value* e = r.payload.if_contains("event");
   if (!e || !e->is_object()) return;
-  if (const json::object& o = e->get_object(); json_text(o, "type") == "usage") {
-    t.tokens += json_integer<std::uint64_t>(o, "input_tokens") +
-                json_integer<std::uint64_t>(o, "output_tokens");
-    t.cost_usd += json_number(o, "cost_usd");
-  }
+  const agent::event event = agent::event_from_json(e->get_object());
+  if (const auto* more = std::get_if<agent::usage>(&event)) agent::add(t.used, *more);
   if (std::string line = headline(e->get_object()); !line.empty()) t.last_event = std::move(line);
 }
 void prepared(task_fold& t, const record& r) {

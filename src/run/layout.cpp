@@ -30,6 +30,13 @@ bool same_place(const fs::path& a, const fs::path& b) {
   return !a.empty() && !b.empty() && fs::weakly_canonical(a, ec) == fs::weakly_canonical(b, ec);
 }
 
+fs::path state_directory() {
+  const char* state = std::getenv("XDG_STATE_HOME");
+  if (state && *state == '/') return fs::path(state) / "remora";
+  const char* home = std::getenv("HOME");
+  return home && *home == '/' ? fs::path(home) / ".local/state/remora" : fs::path();
+}
+
 result<fs::path> slots_path(const git::repository& repo, const std::string& dir) {
   fs::path root;
   if (!dir.empty()) {
@@ -38,16 +45,12 @@ result<fs::path> slots_path(const git::repository& repo, const std::string& dir)
     // The checksum keeps apart two repositories of the same name.
     const std::string name =
         fmt::format("{}-{:08x}", repo.name(), crc32c(repo.common_dir().string()));
-    const char* state = std::getenv("XDG_STATE_HOME");
-    const char* home = std::getenv("HOME");
-    if (state && *state == '/')
-      root = fs::path(state) / "remora" / name / "slots";
-    else if (home && *home == '/')
-      root = fs::path(home) / ".local/state/remora" / name / "slots";
-    else
+    const fs::path state = state_directory();
+    if (state.empty())
       return fail(errc::environment,
                   "neither XDG_STATE_HOME nor HOME is set: remora does not know where worktrees "
                   "go; set workspace.dir");
+    root = state / name / "slots";
   }
   const auto beneath = [&](const fs::path& top) {
     const fs::path relative =

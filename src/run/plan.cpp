@@ -50,21 +50,39 @@ result<void> check_dependencies(const plan& p) {
   return {};
 }
 
-std::chrono::milliseconds usual_soft(std::chrono::milliseconds wall) {
+milliseconds usual_soft(milliseconds wall) {
   using namespace std::chrono_literals;
-  return std::min<std::chrono::milliseconds>(wall / 5, 2min);
+  return std::min<milliseconds>(wall / 5, 2min);
 }
 
-void fill_limits(supervise::limits& l, const limits_said& said, const agent::adapter& by) {
+namespace {
+
+/// The longest of its agents'; zero: one of them may be silent for as long as it likes.
+milliseconds first_output_of(const task_plan& t, const plan& p) {
+  milliseconds longest{0};
+  for (const std::string& name : t.agents) {
+    const auto* adapter = agent::find_adapter(p.agents.at(name).adapter).value();
+    const milliseconds limit = adapter->first_output_limit();
+    if (limit.count() == 0) return limit;
+    longest = std::max(longest, limit);
+  }
+  return longest;
+}
+
+}  // namespace
+
+void fill_limits(task_plan& t, const limits_said& said, const plan& p) {
   using namespace std::chrono_literals;
+  supervise::limits& l = t.limits;
   if (!said.idle) l.idle = 5min;
-  if (!said.first_output) l.first_output = by.first_output_limit();
+  if (!said.first_output) l.first_output = first_output_of(t, p);
   if (!said.soft) l.soft = usual_soft(l.wall);
+  l.agents = static_cast<std::uint32_t>(t.agents.size());
 }
 
 result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt,
                          const std::filesystem::path& repo) {
-  REMORA_TRY(const agent::adapter* known, agent::find_adapter(adapter));
+  REMORA_CHECK(agent::find_adapter(adapter));
   plan p;
   p.name = "prompt";
   p.repo = repo;
@@ -78,11 +96,11 @@ result<plan> ad_hoc_plan(const std::string& adapter, std::string prompt,
               .base = {},
               .base_task = {},
               .after = {},
-              .agent = adapter,
+              .agents = {adapter},
               .limits = {},
               .verify = {},
               .include = {}};
-  fill_limits(t.limits, {}, *known);
+  fill_limits(t, {}, p);
   p.tasks.push_back(std::move(t));
   return p;
 }

@@ -1,5 +1,5 @@
 #include <boost/json.hpp>
-
+#include <remora/core/json_fields.hpp>
 #include <remora/run/plan.hpp>
 
 namespace remora::run {
@@ -49,7 +49,7 @@ json::object task_json(const task_plan& t) {
           {"base", t.base},
           {"base_task", t.base_task ? json::value(t.base_task->str()) : json::value(nullptr)},
           {"after", std::move(after)},
-          {"agent", t.agent},
+          {"agent", t.agents.size() == 1 ? json::value(t.agents[0]) : json::value(texts(t.agents))},
           {"limits", limits_json(t.limits)},
           {"budget", budget_json(t.budget)},
           {"session", session_names[static_cast<int>(t.session)]},
@@ -72,7 +72,8 @@ json::object agent_json(const agent::agent_config& a) {
           {"command", texts(a.command)},
           {"args", texts(a.args)},
           {"permissions", a.permissions == agent::permissions::full ? "full" : "default"},
-          {"pass_env", texts(a.pass_env)}};
+          {"pass_env", texts(a.pass_env)},
+          {"account", a.account}};
 }
 
 // --- reading: what was written by `to_json` of this version; anything else throws, and is
@@ -153,7 +154,7 @@ task_plan read_task(const json::object& o) {
               .base = text(o, "base"),
               .base_task = {},
               .after = {},
-              .agent = text(o, "agent"),
+              .agents = {},
               .limits = read_limits(o.at("limits").as_object()),
               .budget = read_budget(o),
               .session = read_name<session_policy>(o, "session", session_names),
@@ -161,6 +162,8 @@ task_plan read_task(const json::object& o) {
               .include = list(o.at("include")),
               .branch = o.at("branch").as_bool(),
               .brief = o.at("brief").as_bool()};
+  t.agents = o.at("agent").is_array() ? list(o.at("agent")) : std::vector{text(o, "agent")};
+  t.limits.agents = static_cast<std::uint32_t>(t.agents.size());
   for (const std::string& id : list(o.at("after"))) t.after.push_back(task_id::parse(id).value());
   if (o.at("base_task").is_string()) t.base_task = task_id::parse(text(o, "base_task")).value();
   t.limits.verifies = t.verify.has_value();
@@ -168,6 +171,12 @@ task_plan read_task(const json::object& o) {
   t.max_checkpoint_bytes = size_or(o, "max_checkpoint_bytes", t.max_checkpoint_bytes);
   t.max_disk_bytes = size_or(o, "max_disk_bytes", t.max_disk_bytes);
   return t;
+}
+
+/// It names a file, too.
+std::string read_account(const json::object& o) {
+  const std::string account = json_text(o, "account");
+  return account.empty() ? account : task_id::parse(account).value().str();
 }
 
 agent::agent_config read_agent(std::string name, const json::object& o) {
@@ -178,7 +187,8 @@ agent::agent_config read_agent(std::string name, const json::object& o) {
           .permissions = text(o, "permissions") == "full" ? agent::permissions::full
                                                           : agent::permissions::standard,
           .pass_env = list(o.at("pass_env")),
-          .prices = read_prices(o)};
+          .prices = read_prices(o),
+          .account = read_account(o)};
 }
 
 }  // namespace

@@ -1,17 +1,20 @@
 // The limits that a plan leaves open. Private to the run room.
 #pragma once
 
-#include <remora/agent/adapter.hpp>
-#include <remora/supervise/limits.hpp>
+#include <chrono>
+#include <remora/run/plan.hpp>
 
 namespace remora::run {
+
+using std::chrono::milliseconds;
 
 /// Which of those whose default depends on others a plan has.
 struct limits_said {
   bool idle = false, first_output = false, soft = false;
 };
 /// Where a plan does not say.
-std::chrono::milliseconds usual_soft(std::chrono::milliseconds wall);
-void fill_limits(supervise::limits& l, const limits_said& said, const agent::adapter& by);
+milliseconds usual_soft(milliseconds wall);
+/// All its agents are in the plan.
+void fill_limits(task_plan& t, const limits_said& said, const plan& p);
 
 }  // namespace remora::run

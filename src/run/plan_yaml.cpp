@@ -63,7 +63,7 @@ class plan_reader {
                            .base = {},
                            .base_task = {},
                            .after = {},
-                           .agent = {},
+                           .agents = {},
                            .limits = {},
                            .verify = {},
                            .include = {}},
@@ -154,8 +154,16 @@ result<void> plan_reader::agent(const Node& node, const std::string& name) {
             }},
       field{"pass_env", [&](const Node& n) { return yaml_.texts(n, a.pass_env); }},
       field{"prices", [&](const Node& n) { return prices(n, a); }},
+      field{"account",
+            [&](const Node& n) -> result<void> {
+              REMORA_CHECK(yaml_.text(n, a.account));
+              if (auto id = task_id::parse(a.account); !id)
+                return yaml_.at(
+                    n, fmt::format("'{}' cannot name an account: use a-z, 0-9 and '-'", a.account));
+              return {};
+            }},
   };
-  constexpr std::array<std::string_view, 2> later{"account", "map"};
+  constexpr std::array<std::string_view, 1> later{"map"};
   REMORA_CHECK(yaml_.map(node, fmt::format("agent '{}'", name), fields, later));
   if (a.adapter.empty()) return yaml_.at(node, fmt::format("agent '{}' needs an adapter", name));
   const auto known = agent::find_adapter(a.adapter);
@@ -255,14 +263,16 @@ result<void> plan_reader::finish(const Node& node, draft& d) {
   task_plan& t = d.task;
   if (t.prompt.find_first_not_of(" \t\r\n") == t.prompt.npos)
     return yaml_.at(node, fmt::format("task '{}' needs a prompt or a prompt_file", t.id.str()));
-  if (t.agent.empty() && plan_.agents.size() == 1) t.agent = plan_.agents.begin()->first;
-  if (t.agent.empty()) return yaml_.at(node, fmt::format("task '{}' needs an agent", t.id.str()));
-  const auto known = plan_.agents.find(t.agent);
-  if (known == plan_.agents.end())
-    return yaml_.at(node, fmt::format("task '{}' names agent '{}', which 'agents' does not have",
-                                      t.id.str(), t.agent));
-  REMORA_TRY(const agent::adapter* adapter, agent::find_adapter(known->second.adapter));
-  fill_limits(t.limits, d.said, *adapter);
+  if (t.agents.empty() && plan_.agents.size() == 1) t.agents = {plan_.agents.begin()->first};
+  if (t.agents.empty()) return yaml_.at(node, fmt::format("task '{}' needs an agent", t.id.str()));
+  for (const std::string& name : t.agents) {
+    if (!plan_.agents.contains(name))
+      return yaml_.at(node, fmt::format("task '{}' names agent '{}', which 'agents' does not have",
+                                        t.id.str(), name));
+    if (std::ranges::count(t.agents, name) > 1)
+      return yaml_.at(node, fmt::format("task '{}' names agent '{}' twice", t.id.str(), name));
+  }
+  fill_limits(t, d.said, plan_);
   REMORA_CHECK(check_limits(node, t));
   t.limits.verifies = t.verify.has_value();
   plan_.tasks.push_back(std::move(t));
@@ -301,11 +311,10 @@ std::vector<field> plan_reader::settings(draft& d) {
   return {
       {"agent",
        [&](const Node& n) -> result<void> {
-         if (!n.IsSequence()) return yaml_.text(n, t.agent);
-         std::vector<std::string> names;
-         REMORA_CHECK(yaml_.texts(n, names));
-         if (names.size() != 1) return yaml_.at(n, "this version of remora takes one agent a task");
-         t.agent = names.front();
+         t.agents.clear();
+         if (!n.IsSequence()) return yaml_.text(n, t.agents.emplace_back());
+         REMORA_CHECK(yaml_.texts(n, t.agents));
+         if (t.agents.empty()) return yaml_.at(n, "a list of agents needs at least one");
          return {};
        }},
       {"limits", [&](const Node& n) { return limits(n, d); }},

@@ -63,8 +63,9 @@ result<run_preview> preview(const git::repository& repo, const plan& p) {
       if (!commit) return within(fmt::format("task '{}'", t.id.str()), commit.error());
       view.bases[t.id.str()] = *commit;
     }
-    const agent::agent_config& a = p.agents.at(t.agent);
-    REMORA_TRY(view.programs[a.name], find_agent_program(p, a));
+    for (const std::string& name : t.agents) {
+      REMORA_TRY(view.programs[name], find_agent_program(p, p.agents.at(name)));
+    }
   }
   if (repo.work_dir() && !dirty) {
     REMORA_TRY(view.dirty, repo.dirty_paths(dirty_paths_told));

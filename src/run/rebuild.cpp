@@ -112,7 +112,7 @@ std::uint32_t add_known_attempts(const task_plan& task, const checkpoint::record
 void add_started(const source& from, const task_plan& task, const git::oid& base, writer& w) {
   w.add("task_started", about(task, {{"base", base.hex()},
                                      {"branch", checkpoint::task_branch(from.run, task.id)},
-                                     {"agent", task.agent}}));
+                                     {"agent", task.agents.front()}}));
 }
 
 void add_ended(const source& from, const task_plan& task, const json::object& payload, writer& w) {
@@ -146,7 +146,8 @@ void add_open_attempt(const source& from, const task_plan& task, const fs::path&
                       std::uint32_t known, bool known_is_open, writer& w) {
   const std::uint32_t begun = last_begun(from, task.id);
   w.add("slot_lent", about(task, {{"slot", slot.string()}, {"in_place", true}}));
-  if (begun > known || !known_is_open) add_attempt(task, std::max(begun, known + 1), task.agent, w);
+  if (begun > known || !known_is_open)
+    add_attempt(task, std::max(begun, known + 1), task.agents.front(), w);
 }
 
 result<void> add_task(const source& from, const task_plan& task, counts& c, writer& w) {

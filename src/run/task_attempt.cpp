@@ -41,14 +41,10 @@ bool tells_of_use(const agent::event& e) {
          std::holds_alternative<agent::turn_ended>(e);
 }
 
-/// That is not over yet.
-bool begins_turn(const std::vector<agent::event>& events) {
-  bool begins = false;
-  for (const agent::event& e : events) {
-    begins = begins || std::holds_alternative<agent::turn_started>(e);
-    if (std::holds_alternative<agent::turn_ended>(e)) begins = false;
-  }
-  return begins;
+/// What an agent that has said that it is done does not do.
+bool begins_work(const agent::event& e) {
+  return std::holds_alternative<agent::turn_started>(e) ||
+         std::holds_alternative<agent::prompt_started>(e);
 }
 
 json::object shortened(const agent::event& e) {
@@ -70,7 +66,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   auto prompt = co_await make_prompt();
   if (!prompt) {
     attempt_ = attempt_no(number);  // the end that follows is this attempt's, not the last one's
-    mind_.begin_attempt(number, agent_, run_.time.wall());
+    mind_.begin_attempt(number, *agent_, run_.time.wall());
     post(supervise::spawn_failed{prompt.error().what});
     co_return;
   }
@@ -82,17 +78,18 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   calls_.clear();
   looked_.reset();
   exit_.reset();
-  finished_whole_ = false;
+  finished_whole_ = troubled_ = false;
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
 
   agent::launch_request request;
   request.prompt = prompt_;
-  if (task_.session == session_policy::native && in_place_ && !native_failed_)
+  const bool same_agent = mind_.attempts().empty() || mind_.attempts().back().agent == agent_->name;
+  if (task_.session == session_policy::native && in_place_ && same_agent && !native_failed_)
     request.session_id = mind_.session_id();
   native_ = !request.session_id.empty();
-  const agent::launch launch = adapter_.plan_launch(agent_, request);
-  mind_.begin_attempt(number, agent_, run_.time.wall());
+  const agent::launch launch = adapter_->plan_launch(*agent_, request);
+  mind_.begin_attempt(number, *agent_, run_.time.wall());
 
   process::spawn_spec spec = child_spec(attempt_name(number), launch.pass_env);
   for (const auto& [name, value] : launch.environment) set(spec.environment, name, value);
@@ -105,8 +102,8 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
     co_return;
   }
   const sequence intent =
-      run_.tell("attempt_started", about({{"agent", agent_.name},
-                                          {"adapter", agent_.adapter},
+      run_.tell("attempt_started", about({{"agent", agent_->name},
+                                          {"adapter", agent_->adapter},
                                           {"prompt_bytes", prompt_.size()},
                                           {"native_session", request.session_id},
                                           {"continues", record_.has_value()}}));
@@ -126,7 +123,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
     co_return;
   }
   child_ = std::move(*child);
-  parser_ = adapter_.make_parser();
+  parser_ = adapter_->make_parser();
   run_.tell("attempt_running", about({{"pid", child_->who().pid},
                                       {"start_ticks", child_->who().start_ticks},
                                       {"boot", child_->who().boot}}));
@@ -136,6 +133,30 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   take_worktree();
   post(supervise::started());
   pumps_.spawn("pump", pump(child_));
+}
+
+/// Whose account is open: at once, or once one of them is.
+void task_runner::ask(std::uint32_t first) {
+  account_book::request r{.task = index_, .accounts = {}, .longest = task_.limits.rate_wait};
+  for (std::size_t i = first; i < task_.agents.size(); ++i)
+    r.accounts.push_back(run_.accounts.at(task_.agents[i]));
+  run_.book->wait(std::move(r), [this, first](const account_book::reply& reply) {
+    if (!reply.which) {
+      agent::outcome why = reply.of->why;
+      why.text = words_for(reply.account, *reply.of, run_.id);
+      return post(supervise::denied{std::move(why)});
+    }
+    const std::size_t which = first + *reply.which;
+    use_agent(task_.agents[which]);
+    post(supervise::allowed{static_cast<std::uint32_t>(which),
+                            task_.agents.size() > 1 ? "agent " + agent_->name : ""});
+  });
+  if (run_.book->is_waiting(index_)) phase("waiting");
+}
+
+void task_runner::use_agent(const std::string& name) {
+  agent_ = &run_.what.agents.at(name);
+  adapter_ = agent::find_adapter(agent_->adapter).value();
 }
 
 /// From here on a successor finds the worktree as this attempt leaves it.
@@ -220,10 +241,10 @@ void task_runner::on_child(const child_told& told) {
 /// `next_turn`: of this attempt, or of the one that would follow. An agent that has said that it is
 /// done is let end: only what would follow it is heard of then, once its tree is empty.
 void task_runner::watch_budget(bool next_turn) {
-  const spending so_far = spent_by(mind_, agent_.prices);
-  run_.used(task_.id, so_far);
+  const spending sum = so_far();
+  run_.used(task_.id, sum);
   if (finished_whole_) return;
-  const auto over = exceeded(task_.budget, so_far, next_turn, run_.id, "limits");
+  const auto over = exceeded(task_.budget, sum, next_turn, run_.id, "limits");
   if (over) feed(*over);
   if (run_.over_budget) feed(*run_.over_budget);
 }
@@ -259,39 +280,42 @@ void task_runner::flush_exit() {
   const agent::outcome concluded = parser_->conclude(*exit_, events);
   exit_.reset();
   for (const agent::event& e : events) on_event(e);
-  supervise::exited exited;
-  exited.concluded = concluded;
-  if (concluded.verdict == agent::verdict::rate_limited)
-    if (const auto reset = parse_iso8601(concluded.detail))
-      exited.retry_in = std::chrono::ceil<std::chrono::milliseconds>(
-          std::max(*reset - run_.time.wall(), wall_time::duration::zero()));
-  feed(exited);
+  feed(supervise::exited{concluded});
 }
 
 void task_runner::on_output(std::string_view bytes, bool err) {
   if (!parser_) return;
   looked_.reset();  // what it used until now tells nothing of a silence
   feed(supervise::output());
+  bool tells = false, begins_turn = false, ends_turn = false;
   const auto line = [&](std::string_view text) {
     std::vector<agent::event> events;
     if (err)
       parser_->err_line(text, events);
     else
       parser_->out_line(text, events);
-    for (const agent::event& e : events) on_event(e);
-    if (std::ranges::any_of(events, tells_of_use)) watch_budget(begins_turn(events));
+    for (const agent::event& e : events) {
+      on_event(e);
+      tells = tells || tells_of_use(e);
+      ends_turn = ends_turn || std::holds_alternative<agent::turn_ended>(e);
+      if (const auto* error = std::get_if<agent::agent_error>(&e))
+        troubled_ = troubled_ || !error->transient;
+      if (std::holds_alternative<agent::turn_started>(e)) begins_turn = true;
+      if (std::holds_alternative<agent::turn_ended>(e)) begins_turn = false;
+    }
   };
-  if (err) {
+  if (!err) {
+    out_bytes_ += bytes.size();
+    const auto ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - attempt_began_);
+    times_ += fmt::format("{} {}\n", ms.count(), out_bytes_);
+  } else {
     err_bytes_ += bytes.size();
-    err_lines_.feed(bytes, line);
-    return;
   }
-  out_bytes_ += bytes.size();
-  const auto ms =
-      std::chrono::duration_cast<std::chrono::milliseconds>(run_.time.now() - attempt_began_);
-  times_ += fmt::format("{} {}\n", ms.count(), out_bytes_);
-  out_lines_.feed(bytes, line);
-  if (parser_->wants_stdin_closed() && child_) child_->close_stdin();
+  (err ? err_lines_ : out_lines_).feed(bytes, line);
+  if (ends_turn && !troubled_) run_.book->turn_through(account(), index_);
+  if (tells) watch_budget(begins_turn);  // by all that it said at once: it may have finished
+  if (!err && parser_->wants_stdin_closed() && child_) child_->close_stdin();
 }
 
 void task_runner::on_event(const agent::event& e) {
@@ -308,6 +332,7 @@ void task_runner::on_event(const agent::event& e) {
   }
   if (std::holds_alternative<agent::turn_ended>(e)) feed(supervise::turn_ended());
   if (const auto* end = std::get_if<agent::finished>(&e)) finished_whole_ = end->ok;
+  if (begins_work(e)) finished_whole_ = false;
 }
 
 }  // namespace remora::run

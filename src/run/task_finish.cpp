@@ -38,7 +38,7 @@ asio::awaitable<void> task_runner::verify() {
   phase("verifying");
   const command_spec& command = *task_.verify;
   process::spawn_spec spec =
-      child_spec(fmt::format("{}.verify.{}", task_.id.str(), attempt_.value()), agent_.pass_env);
+      child_spec(fmt::format("{}.verify.{}", task_.id.str(), attempt_.value()), agent_->pass_env);
   auto ran = co_await commands_.run(command, std::move(spec));
   agent::verification v;
   v.command = command.shown();
@@ -188,12 +188,13 @@ asio::awaitable<std::vector<std::string>> task_runner::new_branches() {
   co_return added;
 }
 
-/// With what an agent has not told of its cost.
+/// With what an agent has not told of its cost, and what the mind has lost.
 agent::usage task_runner::total_usage() const {
   agent::usage all = mind_.total_usage();
-  const spending so_far = spent_by(mind_, agent_.prices);
-  all.cost_usd = so_far.cost_usd;
-  all.estimated = all.estimated || so_far.estimated;
+  const spending sum = so_far();
+  all.input_tokens += forgotten_.tokens;  // which of them were output is not known
+  all.cost_usd = sum.cost_usd;
+  all.estimated = all.estimated || sum.estimated;
   return all;
 }
 

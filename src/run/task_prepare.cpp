@@ -153,8 +153,10 @@ asio::awaitable<result<void>> task_runner::fold_orphan() {
   if (!left) co_return left.error();
   attempt_began_ = run_.time.now();
   if (auto mind = agent::state::from_json(left->state)) mind_ = std::move(*mind);
+  if (!mind_.attempts().empty() && run_.what.agents.contains(mind_.attempts().back().agent))
+    use_agent(mind_.attempts().back().agent);
   prompt_ = std::move(left->prompt);
-  parser_ = adapter_.make_parser();
+  parser_ = adapter_->make_parser();
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
   for (const bool err : {false, true}) {
@@ -169,6 +171,7 @@ asio::awaitable<result<void>> task_runner::fold_orphan() {
       for (const agent::event& e : events) mind_.apply(e);
     });
   }
+  take_spent();
   watch_budget(true);
   co_return result<void>();
 }
@@ -182,7 +185,7 @@ asio::awaitable<void> task_runner::save_left(supervise::save what) {
 }
 
 asio::awaitable<void> task_runner::save_orphan() {
-  const supervise::end_attempt end{{agent::verdict::orphaned, {}, {}}, false};
+  const supervise::end_attempt end{{agent::verdict::orphaned, {}, {}}, false, start_.agent};
   const supervise::save last{.token = 0, .reason = "orphaned", .final = true, .ended = end.outcome};
   co_await save_left(last);
   end_attempt(end);
@@ -193,7 +196,7 @@ asio::awaitable<result<void>> task_runner::set_up() {
   if (in_place_ || !run_.what.workspace.setup) co_return result<void>();
   phase("setup");
   const command_spec& command = *run_.what.workspace.setup;
-  process::spawn_spec spec = child_spec(fmt::format("{}.setup", task_.id.str()), agent_.pass_env);
+  process::spawn_spec spec = child_spec(fmt::format("{}.setup", task_.id.str()), agent_->pass_env);
   auto ran = co_await commands_.run(command, std::move(spec));
   if (!ran) co_return within("workspace.setup", ran.error());
   if (ran->ok) co_return result<void>();

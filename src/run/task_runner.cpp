@@ -30,8 +30,7 @@ task_runner::task_runner(run_context& run, const task_plan& task, task_start sta
                          std::unique_ptr<task_store> store)
     : run_(run),
       task_(task),
-      agent_(run.what.agents.at(task.agent)),
-      adapter_(*agent::find_adapter(agent_.adapter).value()),
+      index_(static_cast<std::size_t>(&task - run.what.tasks.data())),
       start_(std::move(start)),
       store_(std::move(store)),
       machine_(task.limits, jitter_seed(run.id, task.id)),
@@ -50,13 +49,17 @@ task_runner::task_runner(run_context& run, const task_plan& task, task_start sta
       number_(start_.number),
       chain_bytes_(start_.chain_bytes),
       progress_saved_(mind_.progress()) {
+  const auto& lives = mind_.attempts();
+  const bool known = !lives.empty() && run.what.agents.contains(lives.back().agent);
+  use_agent(known ? lives.back().agent : task.agents.front());
   unsaved_ = !start_.slot.empty();  // an agent was there, and nobody has looked since
 }
 
 asio::awaitable<supervise::task_outcome> task_runner::run() {
   began_ = run_.time.now();
-  run_.tell("task_started",
-            about({{"base", start_.base.hex()}, {"branch", branch()}, {"agent", task_.agent}}));
+  run_.tell(
+      "task_started",
+      about({{"base", start_.base.hex()}, {"branch", branch()}, {"agent", task_.agents.front()}}));
   std::exception_ptr failed;
   try {
     co_await work();
@@ -64,6 +67,7 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
     failed = std::current_exception();
   }
   wake_.set(std::nullopt);
+  run_.book->withdraw(index_);
   stop_work_.request_stop();
   commands_.kill();
   if (failed_ || failed) {  // what waits for the part that failed would wait for ever
@@ -83,9 +87,10 @@ asio::awaitable<supervise::task_outcome> task_runner::run() {
 asio::awaitable<void> task_runner::work() {
   auto branches = co_await store_->user_branches();
   if (branches) branches_ = std::move(*branches);
-  const supervise::begin begin{start_.counted, start_.made, start_.changed};
+  const supervise::begin begin{start_.counted, start_.made, start_.changed, start_.agent};
+  if (!start_.orphaned) take_spent();
   if (publishes_only()) {
-    run_.used(task_.id, spent_by(mind_, agent_.prices));
+    run_.used(task_.id, so_far());
     work_.spawn("publish", publish());
   } else if (start_.orphaned) {  // what it left is saved first, and its use told
     feed(begin);
@@ -97,12 +102,19 @@ asio::awaitable<void> task_runner::work() {
   while (!finished_ && !failed_) {
     const message m = co_await inbox_.next();
     if (const auto* fact = std::get_if<supervise::fact>(&m))
-      feed(*fact);
+      hear(*fact);
     else if (const auto* told = std::get_if<child_told>(&m))
       on_child(*told);
     else
       failed_ = true;
   }
+}
+
+/// What the journal has of an earlier life, and the mind has not: its checkpoint is lost, or older.
+void task_runner::take_spent() {
+  const spending known = spent_by(mind_, run_.what, task_);
+  if (start_.tokens > known.tokens) forgotten_.tokens = start_.tokens - known.tokens;
+  if (start_.cost_usd > known.cost_usd) forgotten_.cost_usd = start_.cost_usd - known.cost_usd;
 }
 
 /// All of them, also where one throws. Without its child no pump has anything to wait for.
@@ -132,6 +144,11 @@ void task_runner::stop(supervise::stop_kind kind, bool insist) {
   post(supervise::stop{kind, insist});
 }
 
+/// An agent that has said that it is done is not ended for what the run has used up meanwhile.
+void task_runner::hear(const supervise::fact& f) {
+  if (!finished_whole_ || !std::holds_alternative<supervise::over_budget>(f)) feed(f);
+}
+
 void task_runner::feed(const supervise::fact& f) {
   const supervise::step next = machine_.on(f, run_.time.now());
   wake_.set(next.wake_at);
@@ -146,6 +163,7 @@ void task_runner::feed(const supervise::fact& f) {
 void task_runner::perform(const supervise::action& a) {
   std::visit(overloaded{
                  [&](const supervise::prepare&) { work_.spawn("prepare", prepare()); },
+                 [&](const supervise::ask& q) { ask(q.agent); },
                  [&](const supervise::spawn& s) { starts_.spawn("spawn", spawn(s.attempt)); },
                  [&](const supervise::freeze&) {
                    if (child_) child_->freeze();
@@ -154,7 +172,7 @@ void task_runner::perform(const supervise::action& a) {
                    if (child_) child_->thaw();
                  },
                  [&](const supervise::send_signal&) {
-                   if (child_) child_->signal(adapter_.first_signal());
+                   if (child_) child_->signal(adapter_->first_signal());
                  },
                  [&](const supervise::kill&) {
                    if (child_) child_->kill();
@@ -175,6 +193,8 @@ void task_runner::quarantine() {
   run_.tell("slot_quarantined", about({{"slot", slot_->string()}}));
   warn(fmt::format("{} is left alone: processes of its agent could not be ended", slot_->string()));
   give_up(start_.slot);
+  finished_whole_ = false;  // nobody will tell that its tree is empty
+  watch_budget(true);
 }
 
 void task_runner::give_up(std::string& slot) {
@@ -205,10 +225,17 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
     native_failed_ =
         out_bytes_ == 0 || e.outcome.text.find("No conversation found") != std::string::npos;
   mind_.end_attempt(e.outcome, ends_at_.value_or(run_.time.wall()));
+  const agent::verdict v = e.outcome.verdict;
+  if (v == agent::verdict::rate_limited || v == agent::verdict::auth_failed)
+    run_.book->failed(account(), e.outcome);
+  else if (v == agent::verdict::completed)
+    run_.book->turn_through(account(), index_);
+  run_.book->ended(index_);
   run_.tell("attempt_ended", about({{"verdict", agent::name(e.outcome.verdict)},
                                     {"detail", e.outcome.detail},
                                     {"text", e.outcome.text},
                                     {"counted", e.counted},
+                                    {"agents_passed", e.agent},
                                     {"duration_ms", lasted.count()}}));
   child_.reset();
   parser_.reset();

@@ -31,9 +31,7 @@ class task_runner {
   boost::asio::awaitable<supervise::task_outcome> run();
   void stop(supervise::stop_kind kind, bool insist);
   /// The run's.
-  void tell(const supervise::over_budget& spent) {
-    if (!finished_whole_) post(spent);
-  }
+  void tell(const supervise::over_budget& spent) { post(spent); }
   /// The result's commit, once it has succeeded.
   const git::oid& result_commit() const noexcept { return result_commit_; }
 
@@ -56,7 +54,9 @@ class task_runner {
 
   // task_runner.cpp: the loop
   boost::asio::awaitable<void> work();
+  void take_spent();
   boost::asio::awaitable<void> end_parts();
+  void hear(const supervise::fact& f);
   void feed(const supervise::fact& f);
   void perform(const supervise::action& a);
   void post(supervise::fact f);
@@ -86,6 +86,10 @@ class task_runner {
   boost::asio::awaitable<void> spawn(std::uint32_t number);
   void take_worktree();
   void give_up_start();
+  void ask(std::uint32_t first);
+  void use_agent(const std::string& name);
+  const std::string& account() const { return run_.accounts.at(agent_->name); }
+  spending so_far() const { return spent_by(mind_, run_.what, task_) + forgotten_; }
   boost::asio::awaitable<result<std::string>> make_prompt();
   boost::asio::awaitable<void> pump(std::shared_ptr<process::child> child);
   void on_child(const child_told& told);
@@ -132,8 +136,9 @@ class task_runner {
 
   run_context& run_;
   const task_plan& task_;
-  const agent::agent_config& agent_;
-  const agent::adapter& adapter_;
+  const std::size_t index_;           ///< of the task, in the plan
+  const agent::agent_config* agent_;  ///< of this attempt, or of the last one
+  const agent::adapter* adapter_;     ///< its
   task_start start_;
   std::unique_ptr<task_store> store_;
 
@@ -156,6 +161,7 @@ class task_runner {
 
   // the attempt
   agent::state mind_;
+  spending forgotten_;  ///< told by agents, and not in `mind_`
   attempt_no attempt_;
   std::shared_ptr<process::child> child_;
   std::unique_ptr<agent::parser> parser_;
@@ -172,6 +178,7 @@ class task_runner {
   std::optional<exit_status>
       exit_;  ///< told by the host, not yet by us: its last output is still to come
   bool finished_whole_ = false;  ///< so it says; its exit is still to come
+  bool troubled_ = false;        ///< by an error that its CLI does not go on from
   io::deadline start_limit_, drain_;
   agent::outcome last_outcome_;
   command_runner commands_;

@@ -3,6 +3,8 @@
 #include <remora/core/clock.hpp>
 #include <remora/run/task_start.hpp>
 
+#include "run/budget.hpp"
+
 namespace remora::run {
 namespace {
 
@@ -55,6 +57,10 @@ void take_fold(const task_fold& fold, bool slot_there, std::string_view boot, re
   const bool prepared = fold.prepared && start.record == fold.prepared->record;
   start.chain_bytes = prepared ? fold.prepared->chain_bytes(fold.chain_bytes) : fold.chain_bytes;
   start.counted = fold.counted();
+  start.agent = fold.agents_passed;
+  const spending told = spent_by(fold);
+  start.tokens = told.tokens;
+  start.cost_usd = told.cost_usd;
   start.made = fold.attempts.empty() ? 0 : fold.attempts.back().number.value();
   take_slot(fold, slot_there, boot, r);
   if (fold.attempts.empty()) return;

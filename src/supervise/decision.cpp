@@ -13,6 +13,8 @@ std::string_view name(phase p) {
       return "idle";
     case preparing:
       return "preparing";
+    case asking:
+      return "asking";
     case starting:
       return "starting";
     case running:
@@ -43,7 +45,7 @@ std::string_view name(const fact& f) {
       "output",    "worktree_changed", "turn_ended",     "mutated",     "frozen",
       "exited",    "emptied",          "saved",          "save_failed", "verified",
       "published", "publish_failed",   "deadline",       "stop",        "alive",
-      "silent",    "over_budget"};
+      "silent",    "over_budget",      "allowed",        "denied"};
   return names[f.index()];
 }
 

@@ -42,9 +42,11 @@ void task_machine::settle_completed() {
 }
 
 void task_machine::conclude(agent::outcome o, time_point now) {
-  const auto next = chain_.after(o, retry_in_, progress_, stop_.has_value(), now);
+  const auto agent = chain_.agent();
+  const auto next = chain_.after(o, progress_, stop_.has_value(), now);
   because(words_for(next.because.value_or(o)));
   if (next.counted) because(fmt::format("life {} of {}", chain_.counted(), limits_.attempts));
+  if (chain_.agent() != agent) because("the next agent of its list");
   close_attempt(std::move(o), next.counted);
   if (next.because) last_ = *next.because;
   switch (next.then) {
@@ -54,9 +56,7 @@ void task_machine::conclude(agent::outcome o, time_point now) {
       return end(task_outcome::interrupted);
     case follow::cancel:
       return end(task_outcome::cancelled);
-    case follow::succeed:
-    case follow::next_agent:
-    case follow::fail:
+    default:
       return end(task_outcome::failed);
   }
 }
@@ -81,12 +81,8 @@ void task_machine::next_attempt() {
 
 void task_machine::start_attempt() {
   if (over_budget_) return end_over_budget();
-  open_ = true;
-  verdict_.reset();
-  progress_ = progress::unknown;
-  first_token_ = next_token_;
-  actions_.emplace_back(spawn{++attempt_});
-  phase_ = starting;
+  actions_.emplace_back(ask{chain_.agent()});
+  phase_ = asking;
 }
 
 void task_machine::start_publishing() {
@@ -99,7 +95,7 @@ void task_machine::close_attempt(agent::outcome o, bool counted) {
   last_ = o;
   open_ = false;
   verdict_.reset();
-  actions_.emplace_back(end_attempt{std::move(o), counted});
+  actions_.emplace_back(end_attempt{std::move(o), counted, chain_.agent()});
 }
 
 void task_machine::halt() {

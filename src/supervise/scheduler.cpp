@@ -49,15 +49,36 @@ void scheduler::refuse_cycles() const {
   if (taken != nodes_.size()) throw std::invalid_argument("scheduler: tasks wait for each other");
 }
 
-std::vector<std::size_t> scheduler::start_now() {
+std::vector<std::size_t> scheduler::start_now(const std::function<bool(std::size_t)>& may) {
   std::vector<std::size_t> ids;
-  while (!stopped_ && running_ < parallel_ && !ready_.empty()) {
-    auto& n = nodes_[ready_.extract(ready_.begin()).value()];
+  if (stopped_) return ids;
+  for (auto at = ready_.begin(); at != ready_.end() && has_place();) {
+    auto& n = nodes_[*at];
+    if (may && !may(n.id)) {
+      ++at;
+      continue;
+    }
+    at = ready_.erase(at);
     n.state = state::running;
     ++running_;
     ids.push_back(n.id);
   }
   return ids;
+}
+
+void scheduler::leave(std::size_t id) {
+  auto& n = nodes_[position(id)];
+  if (n.state != state::running || std::exchange(n.away, true)) return;
+  ++away_;
+}
+
+bool scheduler::enter(std::size_t id) {
+  auto& n = nodes_[position(id)];
+  if (!n.away) return true;
+  if (!has_place()) return false;
+  n.away = false;
+  --away_;
+  return true;
 }
 
 void scheduler::ended(std::size_t id, task_outcome outcome) {
@@ -68,6 +89,7 @@ void scheduler::ended(std::size_t id, task_outcome outcome) {
     return;
   }
   if (n.state == state::running) --running_;
+  if (std::exchange(n.away, false)) --away_;
   ready_.erase(i);
   n.state = state::ended;
   if (outcome == task_outcome::succeeded)

@@ -36,7 +36,7 @@ void task_machine::because(std::string_view words) {
 
 void task_machine::take(const begin& f, time_point now) {
   if (phase_ != idle) return;
-  chain_.resume(f.counted);
+  chain_.resume(f.counted, f.agent);
   attempt_ = std::max(f.made, f.counted);
   changed_ = f.changed;
   cadence_.task_began(now);
@@ -55,6 +55,25 @@ void task_machine::take(const prepared&, time_point) {
   if (!open_) return start_attempt();
   actions_.emplace_back(verify{});
   phase_ = verifying;
+}
+
+void task_machine::take(const allowed& f, time_point) {
+  if (phase_ != asking) return;
+  because(f.words);
+  chain_.use(f.agent);
+  open_ = true;
+  verdict_.reset();
+  progress_ = progress::unknown;
+  first_token_ = next_token_;
+  actions_.emplace_back(spawn{++attempt_});
+  phase_ = starting;
+}
+
+void task_machine::take(const denied& f, time_point) {
+  if (phase_ != asking) return;
+  last_ = f.why;
+  because(words_for(last_));
+  end(task_outcome::interrupted);
 }
 
 void task_machine::take(const prepare_failed& f, time_point now) {
@@ -115,7 +134,6 @@ void task_machine::take(const exited& f, time_point now) {
     case starting:
     case running:
       decide(f.concluded, "exit");
-      retry_in_ = f.retry_in;
       return kill_tree(now);
     case freezing:
       // Nobody has signalled it: that it completed at the last moment is its own doing. After a
@@ -216,6 +234,7 @@ void task_machine::take(const stop& f, time_point now) {
   switch (phase_) {
     case idle:
     case preparing:
+    case asking:
     case verifying:
     case waiting:
       return halt();
@@ -235,7 +254,8 @@ void task_machine::take(const stop& f, time_point now) {
 void task_machine::take(const over_budget& f, time_point now) {
   if (over_budget_) return;
   over_budget_ = {verdict::budget, f.detail, f.text};
-  if (phase_ == waiting && !open_) return end_over_budget();
+  const bool unbegun = phase_ == preparing && attempt_ == 0;
+  if (phase_ == asking || unbegun || (phase_ == waiting && !open_)) return end_over_budget();
   if (phase_ == running) end_for_budget(now);
 }
 

@@ -8,7 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 using agent::verdict;
 
-// A rate limit's wait is that of one whose reset was not told.
+// A rate limit's wait is that of its account, where no reset was told.
 constexpr std::array<rule, 18> table{{
     {verdict::completed, follow::succeed, false, 0s, 0s},
     {verdict::timed_out, follow::successor, true, 0s, 0s},
@@ -18,8 +18,8 @@ constexpr std::array<rule, 18> table{{
     {verdict::context_full, follow::successor, true, 0s, 0s},
     {verdict::overloaded, follow::successor, true, 5s, 5min, 30min},
     {verdict::network, follow::successor, true, 5s, 5min, 30min},
-    {verdict::rate_limited, follow::successor, false, 60s, 15min},
-    {verdict::auth_failed, follow::interrupt, false, 0s, 0s},
+    {verdict::rate_limited, follow::open_account, false, 60s, 15min},
+    {verdict::auth_failed, follow::open_account, false, 0s, 0s},
     {verdict::refused, follow::next_agent, true, 0s, 0s},
     {verdict::budget, follow::interrupt, false, 0s, 0s},
     {verdict::setup_failed, follow::fail, false, 0s, 0s},
@@ -53,6 +53,8 @@ std::string_view name(follow f) {
       return "succeed";
     case follow::successor:
       return "successor";
+    case follow::open_account:
+      return "open account";
     case follow::next_agent:
       return "next agent";
     case follow::interrupt:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What ends an agent that would go on: budgets of tasks and of runs.
+"""What ends an agent that would go on, and what lets none begin: budgets of tasks and of runs, accounts.
 
     tests/e2e/supervision.py --remora PROGRAM [TEST …]
 
@@ -7,9 +7,13 @@ Needs git and nothing else. Every test has a repository and a state directory of
 started.
 """
 
+import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -41,6 +45,42 @@ cat > /dev/null
 echo done > done
 echo '{"type":"finished","ok":true}'
 echo '{"type":"usage","input_tokens":600000,"output_tokens":400}'
+"""
+
+# It has done one prompt, and goes on with the next.
+AGAIN = r"""
+cat > /dev/null
+echo '{"type":"prompt_started"}'
+echo '{"type":"finished","ok":true}'
+echo '{"type":"prompt_started"}'
+echo '{"type":"turn_started"}'
+echo '{"type":"usage","input_tokens":600000,"output_tokens":400}'
+exec sleep 987654
+"""
+
+# Its worktree, which nobody has saved yet, is gone before it tells what it used.
+GONE = r"""
+cat > /dev/null
+here=$PWD
+cd /
+rm -rf "$here"
+echo '{"type":"usage","input_tokens":600400}'
+exec sleep 987654
+"""
+
+# Ends with the error in $SEEN/error.<its account>, where there is one: its account is the word that it is started with.
+LIMITED = r"""
+cat > "$SEEN/stdin.$REMORA_TASK.$REMORA_ATTEMPT"
+echo "$1 $(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)" >> "$SEEN/starts.$REMORA_TASK"
+if [ -e "$SEEN/error.$1" ]; then
+  cat "$SEEN/error.$1"
+  [ ! -e "$SEEN/once.$1" ] || rm "$SEEN/error.$1"
+  exit 1
+fi
+echo '{"type":"turn_started"}'
+echo "$1" > "$REMORA_TASK"
+echo '{"type":"turn_ended"}'
+echo '{"type":"finished","ok":true}'
 """
 
 
@@ -97,6 +137,20 @@ class Budgets(Job):
         end = self.ended(self.remora("run", plan, "--json"))["a"]
         self.assertEqual((end["outcome"], end["usage"]["input_tokens"]), ("succeeded", 600000))
 
+    def test_who_is_done_with_one_prompt_and_goes_on_is_not_done(self):
+        plan = self.plan(["a"], "defaults: {limits: {tokens: 3k}}", AGAIN)
+        Path(plan).write_text(Path(plan).read_text().replace("adapter: text", "adapter: jsonl"))
+        end = self.ended(self.remora("run", plan, "--json", status=3))["a"]
+        self.assertEqual((end["verdict"], end["attempts"]), ("budget", 1))
+
+    def test_F10_what_no_checkpoint_has_was_spent_all_the_same(self):
+        plan = self.plan(["a"], "defaults: {limits: {tokens: 3k}}", GONE)
+        Path(plan).write_text(Path(plan).read_text().replace("adapter: text", "adapter: jsonl"))
+        for command in (("run", plan), ("resume",), ("resume",)):
+            end = self.ended(self.remora(*command, "--json", status=3))["a"]
+            self.assertEqual((end["verdict"], end["attempts"], end["usage"]["input_tokens"]), ("budget", 1, 600400))
+        self.assertEqual(self.refs("refs/remora/wip"), [])
+
     def test_the_budget_of_a_run_is_all_of_its_tasks(self):
         plan = Path(self.spend(["a", "b", "c"], "budget: {cost_usd: 0.5}", 3))
         plan.write_text(plan.read_text().replace("parallel: 8", "parallel: 1"))
@@ -142,6 +196,148 @@ class Budgets(Job):
         self.assertIn("$0.02 of $0.02 are spent (estimated from the tokens)", end["why"])
         self.assertTrue(end["usage"]["estimated"])
         self.assertAlmostEqual(end["usage"]["cost_usd"], 3 * 0.008)
+
+
+class Accounts(Job):
+    def job(self, tasks, agents, more="", parallel=8):
+        plan = Path(self.plan(tasks, more, LIMITED))
+        text = plan.read_text()
+        head, rest = text.split("agents:\n", 1)
+        rest = rest[rest.index("tasks:"):] if not more else more + "\n" + rest[rest.index("tasks:"):]
+        names = "".join("  %s: {adapter: jsonl, command: [sh, %s, %s], pass_env: [SEEN], account: %s}\n" %
+                        (name, self.dir / "agent.sh", name, name) for name in ("one", "two"))
+        plan.write_text(head.replace("parallel: 8", f"parallel: {parallel}") + "agents:\n" + names +
+                        rest.replace("please.\n", f"please.\n    agent: {agents}\n"))
+        return str(plan)
+
+    def error(self, account, kind, seconds=None):
+        at = "" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+        (self.seen / f"error.{account}").write_text(json.dumps({"type": "error", "kind": kind, "text": f"no {kind}", "retry_at": at}) + "\n")
+
+    def starts(self, task):
+        file = self.seen / f"starts.{task}"
+        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+
+    def ended(self, done):
+        return {e["task"]: e for e in self.events(done) if e["type"] == "task_ended"}
+
+    def test_nothing_starts_on_a_paused_account_before_its_reset(self):
+        self.error("one", "rate_limited", 3)
+        (self.seen / "once.one").touch()
+        done = self.remora("run", self.job(["a", "b", "c"], "one", parallel=1), "--json")
+        events = self.events(done)
+        [paused] = [e for e in events if e["type"] == "account_paused"]
+        self.assertEqual((paused["account"], paused["verdict"], paused["text"]), ("one", "rate_limited", "no rate_limited"))
+        self.assertEqual([e["account"] for e in events if e["type"] == "account_resumed"], ["one"])
+        self.assertEqual([len(self.starts(t)) for t in "abc"], [2, 1, 1])
+        for task, life in (("a", 1), ("b", 0), ("c", 0)):
+            self.assertGreaterEqual(self.starts(task)[life][1], paused["until"])
+        self.assertEqual([e["counted"] for e in events if e["type"] == "attempt_ended"][0], False)
+
+    def test_the_next_agent_of_the_list_takes_over_at_once(self):
+        for kind in ("rate_limited", "auth"):
+            with self.subTest(kind=kind):
+                for file in self.seen.iterdir():
+                    file.unlink()
+                self.error("one", kind, 40000 if kind == "rate_limited" else None)
+                end = self.ended(self.remora("run", self.job(["a"], "[one, two]"), "--json"))["a"]
+                self.assertEqual((end["outcome"], end["attempts"]), ("succeeded", 2))
+                self.assertEqual([name for name, _ in self.starts("a")], ["one", "two"])
+                self.assertEqual(self.git("show", end["branch"] + ":a"), "two\n")
+                self.assertIn("allowed: agent two", self.remora("show", "last/a", "--why").stdout)
+                shutil.rmtree(self.dir / "state/remora/accounts")
+
+    def test_who_refuses_is_not_asked_again(self):
+        self.error("one", "refused")
+        done = self.remora("run", self.job(["a"], "[one, two]"), "--json")
+        self.assertEqual([name for name, _ in self.starts("a")], ["one", "two"])
+        self.error("two", "refused")
+        end = self.ended(self.remora("run", self.job(["a"], "[one, two]"), "--json", status=1))["a"]
+        self.assertEqual((end["outcome"], end["verdict"], end["attempts"]), ("failed", "refused", 2))
+
+    def test_a_refused_login_ends_the_run_with_whose_it_is_and_resume_goes_on(self):
+        self.error("one", "auth")
+        done = self.remora("run", self.job(["a", "b", "c"], "one", parallel=1), "--json", status=3)
+        ended = self.ended(done)
+        self.assertEqual([(e["outcome"], e["verdict"], e["attempts"]) for e in ended.values()],
+                         [("interrupted", "auth_failed", 1), ("interrupted", "auth_failed", 0), ("interrupted", "auth_failed", 0)])
+        run = next(e["run"] for e in self.events(done) if e["type"] == "run_started")
+        self.assertEqual(self.starts("b"), [])
+        told = [e["text"] for e in self.events(done) if e["type"] == "warning"]
+        self.assertEqual(len(told), 1, told)
+        self.assertRegex(told[0], f"the login of account 'one' is refused since .*Z: no auth; log in again, then 'remora resume {run}'")
+        self.assertEqual(ended["c"]["why"], told[0])
+
+        # Who goes on has acted: one tries it. It is refused again, and nobody else starts.
+        self.assertEqual(self.remora("resume", status=3).stderr.count("the login of account 'one' is refused"), 1)
+        self.assertEqual([len(self.starts(t)) for t in "abc"], [2, 0, 0])
+        (self.seen / "error.one").unlink()
+        self.remora("resume")
+        self.assertEqual([len(self.starts(t)) for t in "abc"], [3, 1, 1])
+
+    def test_what_one_run_learnt_another_one_knows(self):
+        self.error("one", "rate_limited", 40000)
+        self.remora("run", self.job(["a"], "one"), status=3)
+        other = self.dir / "other"
+        self.git("clone", "-q", str(self.repo), str(other), cwd=self.dir)
+        plan = Path(self.job(["b"], "one"))
+        plan.write_text(plan.read_text().replace(f"repo: {self.repo}", f"repo: {other}"))
+        done = self.remora("run", str(plan), "--json", cwd=other, status=3)
+        self.assertEqual(self.starts("b"), [])
+        self.assertEqual(self.ended(done)["b"]["verdict"], "rate_limited")
+        self.assertEqual(len(self.git("worktree", "list", cwd=other).splitlines()), 1)
+
+    def test_who_waits_for_a_quota_keeps_no_place_from_others_and_stops_at_once(self):
+        self.error("one", "rate_limited", 10000)
+        plan = Path(self.job(["a", "b", "c"], "one", parallel=1))
+        plan.write_text(plan.read_text().replace("Do c, please.\n    agent: one", "Do c, please.\n    agent: two"))
+        process = self.start("run", str(plan))
+        wait_until("c is done", lambda: self.starts("c") and
+                   [run["succeeded"] for run in self.events(self.remora("list", "--json"))] == [1])
+        self.assertEqual((len(self.starts("a")), len(self.starts("b"))), (1, 0))
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(20), 3)
+
+    def test_a_spent_run_does_not_wait_for_an_account(self):
+        self.error("one", "rate_limited", 10000)
+        plan = Path(self.job(["a", "b", "c"], "one", more="budget: {tokens: 10}"))
+        plan.write_text(plan.read_text().replace("Do b, please.\n    agent: one", "Do b, please.\n    agent: two"))
+        (self.dir / "agent.sh").write_text(LIMITED.replace("echo '{\"type\":\"turn_ended\"}'", "echo '{\"type\":\"usage\",\"input_tokens\":20}'"))
+        ended = self.ended(self.remora("run", str(plan), "--json", status=3))
+        self.assertEqual([ended[t]["verdict"] for t in "ac"], ["budget", "budget"])
+
+    def test_a_login_that_is_refused_after_a_fruitless_attempt_fails_nothing(self):
+        self.error("one", "other")
+        process = self.start("run", self.job(["a"], "one"))
+        wait_until("an attempt failed", lambda: len(self.starts("a")) == 1)
+        self.error("one", "auth")
+        self.assertEqual(process.wait(60), 3)
+
+    def test_an_old_file_that_cannot_be_replaced_opens_nothing(self):
+        accounts = self.dir / "state/remora/accounts"
+        accounts.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(accounts)], check=True)
+        self.mounted.append(accounts)
+        (accounts / "one.json").write_text('{"schema":"remora.pause/1","account":"one","verdict":"rate_limited","since":"2026-01-01T00:00:00Z",'
+                                           '"until":"2026-01-01T00:00:01Z","row":0}')
+        subprocess.run(["mount", "-o", "remount,ro", str(accounts)], check=True)
+        self.error("one", "rate_limited", 40000)
+        self.remora("run", self.job(["a"], "one"), status=3)
+        self.assertEqual(len(self.starts("a")), 1)
+
+    def test_a_pause_that_cannot_be_read_or_written_pauses_all_the_same(self):
+        accounts = self.dir / "state/remora/accounts"
+        accounts.parent.mkdir(parents=True)
+        accounts.write_text("a file in its place\n")
+        self.error("one", "auth")
+        self.remora("run", self.job(["a", "b"], "one", parallel=1), status=3)
+        self.assertEqual((len(self.starts("a")), len(self.starts("b"))), (1, 0))
+        accounts.unlink()
+        accounts.mkdir()
+        for name, text in (("one", "{"), ("two", '{"schema":"remora.pause/9"}'), ("..", "{}")):
+            (accounts / f"{name}.json").write_text(text)
+        (self.seen / "error.one").unlink()
+        self.remora("resume")
 
 
 if __name__ == "__main__":

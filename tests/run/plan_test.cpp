@@ -1,5 +1,6 @@
 #include <boost/json.hpp>
 #include <boost/test/unit_test.hpp>
+#include <remora/run/pauses.hpp>
 #include <remora/run/plan.hpp>
 
 using namespace remora;
@@ -87,13 +88,13 @@ BOOST_AUTO_TEST_CASE(every_key_is_read) {
   BOOST_TEST((p->workspace.setup->timeout == 5min));
   BOOST_TEST((p->agents.at("coder").permissions == agent::permissions::standard));
   const run::task_plan& lexer = p->tasks.at(0);
-  BOOST_TEST(lexer.agent == "coder");
+  BOOST_TEST(lexer.agents.at(0) == "coder");
   BOOST_TEST((lexer.limits.wall == 10min));
   BOOST_TEST((lexer.limits.soft == 2min));  // a fifth of wall, at most 2 m
   BOOST_TEST((lexer.limits.idle == 5min));
   BOOST_TEST(lexer.limits.attempts == 5u);
   const run::task_plan& parser = p->tasks.at(1);
-  BOOST_TEST(parser.agent == "other");
+  BOOST_TEST(parser.agents.at(0) == "other");
   BOOST_TEST(parser.base_task->str() == "lexer");
   BOOST_TEST(parser.after.at(0).str() == "lexer");
   BOOST_TEST((parser.limits.soft == 1min));
@@ -151,6 +152,57 @@ BOOST_AUTO_TEST_CASE(an_empty_or_endless_file_is_an_error) {
   BOOST_TEST(error_of("") != "no error");
   BOOST_TEST(error_of("[]") != "no error");
   BOOST_TEST(error_of(std::string(10'000, '[')) != "no error");
+}
+
+BOOST_AUTO_TEST_CASE(a_task_may_have_several_agents_and_an_agent_an_account) {
+  const std::string agents =
+      "version: 1\nagents:\n  a: {adapter: claude, account: work}\n  b: {adapter: qwen}\n  c: "
+      "{adapter: text, command: [x]}\ntasks:\n  - {id: one, prompt: p, agent: ";
+  const auto first_output = [&](const std::string& list) {
+    const run::plan p = run::parse_plan(agents + list + "}\n", "/repo/plan.yaml").value();
+    return p.tasks[0].limits.first_output;
+  };
+  const run::plan read = run::parse_plan(agents + "[a, b]}\n", "/repo/plan.yaml").value();
+  const run::plan p = run::plan_from_json(run::to_json(read)).value();
+  BOOST_TEST(p.tasks[0].agents == (std::vector<std::string>{"a", "b"}),
+             boost::test_tools::per_element());
+  BOOST_TEST(p.tasks[0].limits.agents == 2u);
+  BOOST_TEST(p.agents.at("a").account == "work");
+  BOOST_TEST((first_output("[a, b]") == first_output("a")));
+  BOOST_TEST((first_output("[a, c]") == 0ms));
+  BOOST_TEST((first_output("[c, a]") == 0ms));
+  check_error(agents + "[]}\n", "7:33", "at least one");
+  check_error(agents + "[a, a]}\n", "7:5", "names agent 'a' twice");
+  check_error(agents + "[a, d]}\n", "7:5", "names agent 'd'");
+  check_error("version: 1\nagents: {a: {adapter: claude, account: ../x}}\n", "2:40",
+              "cannot name an account");
+
+  boost::json::object recorded = run::to_json(read);
+  recorded["agents"].as_object()["a"].as_object()["account"] = "/etc/x";
+  BOOST_TEST(run::plan_from_json(recorded).error().is(errc::corrupt));
+}
+
+BOOST_AUTO_TEST_CASE(an_account_is_told_by_credentials_and_by_nothing_else) {
+  const auto account = [](const std::string& adapter, std::vector<std::string> variables,
+                          std::vector<std::string> pass = {}, std::string command = {}) {
+    std::vector<char*> from;
+    for (std::string& v : variables) from.push_back(v.data());
+    from.push_back(nullptr);
+    agent::agent_config a{
+        .name = "a", .adapter = adapter, .command = {}, .args = {}, .pass_env = std::move(pass)};
+    if (!command.empty()) a.command = {command};
+    return run::account_of(a, from.data());
+  };
+  BOOST_TEST(account("claude", {}) == "claude");
+  BOOST_TEST(account("claude", {"ANTHROPIC_MODEL=x", "PATH=/bin", "GH_TOKEN=1"}, {"GH_TOKEN"}) ==
+             "claude");
+  const std::string one = account("claude", {"ANTHROPIC_API_KEY=1"});
+  BOOST_TEST(one.starts_with("claude-"));
+  BOOST_TEST(account("claude", {"ANTHROPIC_MODEL=x", "ANTHROPIC_API_KEY=1"}) == one);
+  BOOST_TEST(account("claude", {"ANTHROPIC_API_KEY=2"}) != one);
+  BOOST_TEST(account("text", {"MY_TOKEN=1"}, {}, "x") != account("text", {}, {}, "y"));
+  BOOST_TEST(account("text", {"MY_TOKEN=1"}, {}, "x") !=
+             account("text", {"MY_TOKEN=1"}, {"MY_TOKEN"}, "x"));
 }
 
 BOOST_AUTO_TEST_CASE(budgets_are_read_recorded_and_set) {

@@ -7,6 +7,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+bool is_jsonl(const world& w, const virtual_process& p) {
+  return w.plan.tasks[p.task].agents.front() == "jsonl";
+}
+
 void say(world& w, virtual_process& p, std::string line) {
   if (!p.child) return;  // nobody reads its pipe
   line += '\n';
@@ -35,7 +39,7 @@ void work(world& w, virtual_process& p, worktree& slot, units missing) {
   const units piece = missing & (~missing + 1);
   slot.work |= piece;
   w.note("{} does {:b} in {}", p.name, piece, p.slot);
-  if (w.plan.tasks[p.task].agent == "jsonl") {
+  if (is_jsonl(w, p)) {
     say(w, p,
         fmt::format(R"({{"type":"tool_call","id":"{0}","name":"write","mutates":true}})", piece));
     say(w, p, fmt::format(R"({{"type":"tool_result","id":"{0}","ok":true,"text":"{0}"}})", piece));
@@ -45,12 +49,26 @@ void work(world& w, virtual_process& p, worktree& slot, units missing) {
   }
 }
 
+/// An error of its account; a `text` agent has no words for it.
+void say_error(world& w, virtual_process& p, std::string_view kind, const std::string& retry_at) {
+  if (is_jsonl(w, p))
+    say(w, p,
+        fmt::format(R"({{"type":"error","kind":"{}","text":"no","retry_at":"{}"}})", kind,
+                    retry_at));
+  exit_now(w, p, exit_status::exited(1));
+}
+
 void meet_fate(world& w, virtual_process& p) {
   switch (p.fate) {
     case fate::fail:
       return exit_now(w, p, exit_status::exited(1 + static_cast<int>(w.random.below(3))));
     case fate::die:
       return exit_now(w, p, exit_status::killed(w.random.one_in(2) ? 9 : 11));
+    case fate::meet_limit:
+      return say_error(w, p, "rate_limited",
+                       w.random.one_in(2) ? iso8601(w.time.wall() + w.random.between(1s, 3h)) : "");
+    case fate::meet_login:
+      return say_error(w, p, "auth", "");
     case fate::hang:
     case fate::complete:
       return;
@@ -71,8 +89,7 @@ void step(world& w, virtual_process& p) {
     return exit_now(w, p, exit_status::exited(p.what == program::verify && missing != 0 ? 1 : 0));
   slot->second.used = true;
   if (missing == 0) {
-    if (w.plan.tasks[p.task].agent == "jsonl")
-      say(w, p, R"({"type":"finished","ok":true,"text":"done"})");
+    if (is_jsonl(w, p)) say(w, p, R"({"type":"finished","ok":true,"text":"done"})");
     return exit_now(w, p, exit_status::exited(0));
   }
   work(w, p, slot->second, missing);
@@ -83,7 +100,7 @@ void step(world& w, virtual_process& p) {
 
 void begin_process(world& w, virtual_process& p) {
   if (w.goes_wrong(w.odds.agent)) {
-    p.fate = static_cast<fate>(w.random.between(1, 3));
+    p.fate = static_cast<fate>(w.random.between(1, 5));
     p.steps = w.random.below(4);
   }
   p.lingers = w.random.one_in(4);

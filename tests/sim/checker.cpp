@@ -38,6 +38,7 @@ std::size_t checker::task_of(const std::string& name) const {
 
 void checker::told(const run::record& r) {
   if (r.type == "run_started") announced_ = true;
+  account_told(r);
   const std::string name = text(r.payload, "task");
   if (w_.tracing && r.type != "run_started") w_.note("  {} {}", r.type, json::serialize(r.payload));
   if (name.empty()) return;
@@ -53,6 +54,21 @@ void checker::told(const run::record& r) {
       return w_.broken("a checkpoint was announced that is not durable");
     t.acknowledged |= found->second.work;
   }
+}
+
+/// Until its reset nobody is let start on a paused account, nor before a person has acted.
+void checker::account_told(const run::record& r) {
+  if (r.type == "account_resumed") paused_until_.reset();
+  const bool life_begins = r.type == "run_started" || r.type == "run_resumed";
+  if (life_begins && paused_until_ == wall_time::max()) paused_until_.reset();
+  if (r.type == "account_paused")
+    paused_until_ = parse_iso8601(text(r.payload, "until")).value_or(wall_time::max());
+  if (r.type != "decided" || text(r.payload, "fact") != "allowed" || !paused_until_ ||
+      account_excused_)
+    return;
+  const run::task_plan& task = w_.plan.tasks[task_of(text(r.payload, "task"))];
+  if (task.agents.front() == "jsonl" && w_.time.wall() < *paused_until_)
+    w_.broken(task.id.str() + " may start although its account is paused");
 }
 
 void checker::synced(std::string_view bytes) {

@@ -2,6 +2,7 @@
 // is durable. It shares no code with the engine.
 #pragma once
 
+#include <optional>
 #include <remora/run/engine.hpp>
 #include <set>
 #include <string>
@@ -37,6 +38,8 @@ class checker {
   /// A ref that somebody else moved, or a removal that was made to fail, is no fault of ours.
   void excuse_ref(std::size_t task) { tasks_[task].excused = true; }
   void excuse_slot(const std::string& name) { excused_slots_.insert(name); }
+  /// What was learnt of it cannot be read, or could not be written: a later life does not know.
+  void excuse_account() { account_excused_ = true; }
   bool run_announced() const { return announced_; }
 
  private:
@@ -52,10 +55,13 @@ class checker {
   std::size_t task_of(const std::string& name) const;
   int expected_exit() const;
   void task_over(std::size_t task);
+  void account_told(const run::record& r);
 
   world& w_;
   std::vector<task_facts> tasks_;
   std::set<std::string> excused_slots_;
+  std::optional<wall_time> paused_until_;  ///< the account of `jsonl`; the end of time: a login
+  bool account_excused_ = false;
   bool announced_ = false;
   std::string line_;  ///< not yet whole
 };

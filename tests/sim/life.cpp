@@ -73,13 +73,29 @@ std::unique_ptr<io::timer> virtual_timers::make() {
   return std::make_unique<virtual_timer>(w_, owner_);
 }
 
-life::life(world& w) : w_(w), timers_(w, *this), host_(w, *this), store_(w, *this) {
+std::optional<run::shared_pauses::all> virtual_pauses::read() {
+  if (!w_.goes_wrong(w_.odds.fault)) return w_.pauses;
+  w_.check->excuse_account();
+  return {};
+}
+
+result<void> virtual_pauses::set(const std::string& account, const supervise::pause& p) {
+  if (!w_.goes_wrong(w_.odds.fault)) {
+    w_.pauses[account] = p;
+    return {};
+  }
+  w_.check->excuse_account();
+  return os_error(EIO, "pause");
+}
+
+life::life(world& w) : w_(w), timers_(w, *this), host_(w, *this), store_(w, *this), pauses_(w) {
   run::seams on{w.time,
                 timers_,
                 host_,
                 store_,
                 [this] { return std::make_unique<virtual_committer>(w_, *this); },
-                w.boot};
+                w.boot,
+                pauses_};
   engine_.emplace(loop_.get_executor(), std::move(on),
                   [this](const run::record& r) { w_.check->told(r); });
 }

@@ -25,6 +25,18 @@ class virtual_timers final : public io::timers {
   const life& owner_;
 };
 
+/// What all lives know of accounts.
+class virtual_pauses final : public run::shared_pauses {
+ public:
+  explicit virtual_pauses(world& w) : w_(w) {}
+  std::optional<all> read() override;
+  result<void> set(const std::string& account, const supervise::pause& p) override;
+  void remove(const std::string& account) override { w_.pauses.erase(account); }
+
+ private:
+  world& w_;
+};
+
 class life {
  public:
   explicit life(world& w);
@@ -61,6 +73,7 @@ class life {
   virtual_timers timers_;
   virtual_host host_;
   virtual_run_store store_;
+  virtual_pauses pauses_;
   boost::asio::io_context loop_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE};  ///< one thread plays a seed
   std::optional<run::engine> engine_;
   std::optional<result<run::run_summary>> outcome_;

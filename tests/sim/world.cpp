@@ -32,7 +32,7 @@ run::task_plan draw_task(dice& d, const run::plan& p, std::size_t index) {
                    .base = {},
                    .base_task = {},
                    .after = {},
-                   .agent = d.one_in(2) ? "jsonl" : "text",
+                   .agents = {d.one_in(2) ? "jsonl" : "text"},
                    .limits = draw_limits(d),
                    .verify = {},
                    .include = {}};

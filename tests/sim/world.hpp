@@ -81,7 +81,7 @@ struct disk {
   std::uint64_t namings = 0;
 };
 
-enum class fate { complete, fail, die, hang };
+enum class fate { complete, fail, die, hang, meet_limit, meet_login };
 enum class program { agent, setup, verify };
 
 class virtual_child;
@@ -132,6 +132,7 @@ class world {
   std::unique_ptr<checker> check;
   sim::odds odds;
   std::string boot = "boot-1";
+  run::shared_pauses::all pauses;
   bool calm = false;         ///< nothing goes wrong any more
   bool power_fails = false;  ///< within the write that is under way
   std::uint32_t faults_left = 0;

@@ -25,8 +25,10 @@ BOOST_AUTO_TEST_CASE(each_step_of_a_timeout_says_which_and_what_follows) {
   driven d(l);
   d.tell(begin{.counted = 1, .made = 1});
   BOOST_TEST(decided(d) == "idle > preparing begin: 1 of 20 lives");
-  d.tell(prepared{});
-  BOOST_TEST(decided(d) == "preparing > starting prepared");
+  d.make(prepared{});
+  BOOST_TEST(decided(d) == "preparing > asking prepared");
+  d.make(allowed{0, "agent b"});
+  BOOST_TEST(decided(d) == "asking > starting allowed: agent b");
   d.tell(started{});
   BOOST_TEST(decided(d) == "starting > running started");
   d.tell(output{});
@@ -50,7 +52,7 @@ BOOST_AUTO_TEST_CASE(a_wait_and_the_end_of_lives_are_said) {
   l.attempts = 2;
   driven d(l);
   d.run();
-  d.tell(exited{{verdict::failed, "1", {}}, {}});
+  d.tell(exited{{verdict::failed, "1", {}}});
   BOOST_TEST(decided(d) == "running > emptying exited: failed (1)");
   d.tell(emptied{});
   d.answer();

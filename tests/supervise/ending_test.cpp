@@ -59,7 +59,7 @@ driven publishing() {
   return d;
 }
 
-const exited failed_with_1{{verdict::failed, "1", {}}, {}};
+const exited failed_with_1{{verdict::failed, "1", {}}};
 const stop ctrl_c{};
 const stop second_ctrl_c{stop_kind::interrupt, true};
 const stop cancel{stop_kind::cancel, false};
@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(a_plain_success_from_begin_to_finish) {
   BOOST_TEST(d.tell(prepared{}) == "spawn 1");
   BOOST_TEST(d.tell(started{}) == "");
   BOOST_TEST(d.wakes_in() == 100'000);
-  BOOST_TEST(d.tell(exited{{verdict::completed, {}, {}}, {}}, 40s) == "kill");
+  BOOST_TEST(d.tell(exited{{verdict::completed, {}, {}}}, 40s) == "kill");
   BOOST_TEST(d.wakes_in() == 5'000);
   BOOST_TEST(d.tell(emptied{}) == "save(final) exit");
   BOOST_TEST(d.wakes_in() == 120'000);
@@ -248,7 +248,7 @@ BOOST_AUTO_TEST_CASE(P6_nothing_is_verified_in_a_quarantined_slot) {
   auto l = quiet();
   l.verifies = true;
   auto d = at(phase::running, l);
-  d.tell(exited{{verdict::completed, {}, {}}, {}});
+  d.tell(exited{{verdict::completed, {}, {}}});
   BOOST_TEST(d.wait() == "quarantine, save(final) exit");
   BOOST_TEST(d.answer() == "prepare");
   BOOST_TEST(d.tell(prepared{}) == "verify");
@@ -257,7 +257,7 @@ BOOST_AUTO_TEST_CASE(P6_nothing_is_verified_in_a_quarantined_slot) {
 
 BOOST_AUTO_TEST_CASE(G8_after_an_agent_that_removed_its_worktree_the_successor_gets_another) {
   auto d = at(phase::running);
-  d.tell(exited{{verdict::timed_out, "external", {}}, {}});
+  d.tell(exited{{verdict::timed_out, "external", {}}});
   d.tell(emptied{});
   const save_failed lost{.token = d.token, .why = "it is gone", .slot_lost = true};
   BOOST_TEST(d.tell(lost) == "end timed_out/external +, prepare");
@@ -269,7 +269,7 @@ BOOST_AUTO_TEST_CASE(a_slot_lost_while_its_agent_had_completed_ends_the_attempt_
   l.verifies = true;
   for (const bool stopped : {false, true}) {
     auto d = at(phase::running, l);
-    d.tell(exited{{verdict::completed, {}, {}}, {}});
+    d.tell(exited{{verdict::completed, {}, {}}});
     d.wait();
     d.answer();
     if (stopped)
@@ -282,7 +282,7 @@ BOOST_AUTO_TEST_CASE(a_slot_lost_while_its_agent_had_completed_ends_the_attempt_
 
 BOOST_AUTO_TEST_CASE(an_agent_that_completes_before_it_is_signalled_has_completed) {
   auto d = at(phase::freezing);
-  BOOST_TEST(d.tell(exited{{verdict::completed, {}, {}}, {}}) == "kill");
+  BOOST_TEST(d.tell(exited{{verdict::completed, {}, {}}}) == "kill");
   BOOST_TEST(d.tell(emptied{}) == "save(final) exit");
   BOOST_TEST(d.answer() == "end completed -, publish");
 }
@@ -296,7 +296,7 @@ BOOST_AUTO_TEST_CASE(an_agent_that_fails_before_it_is_signalled_has_timed_out) {
 
 BOOST_AUTO_TEST_CASE(exit_0_after_the_signal_is_not_a_success) {
   auto d = at(phase::grace);
-  d.tell(exited{{verdict::completed, {}, {}}, {}});
+  d.tell(exited{{verdict::completed, {}, {}}});
   BOOST_TEST(d.tell(emptied{}) == "save(final) timed out: wall");
   BOOST_TEST(d.answer() == "end timed_out/wall +, spawn 2");
 }
@@ -410,7 +410,7 @@ BOOST_AUTO_TEST_CASE(a_cancel_after_an_interrupt_wins_and_not_the_other_way_roun
 
 BOOST_AUTO_TEST_CASE(a_stop_lets_a_result_be_published_but_no_verification_begin) {
   auto d = at(phase::running);
-  d.tell(exited{{verdict::completed, {}, {}}, {}});
+  d.tell(exited{{verdict::completed, {}, {}}});
   d.tell(ctrl_c);
   d.tell(emptied{});
   BOOST_TEST(d.answer() == "end completed -, publish");
@@ -418,13 +418,13 @@ BOOST_AUTO_TEST_CASE(a_stop_lets_a_result_be_published_but_no_verification_begin
   auto l = quiet();
   l.verifies = true;
   auto v = at(phase::running, l);
-  v.tell(exited{{verdict::completed, {}, {}}, {}});
+  v.tell(exited{{verdict::completed, {}, {}}});
   v.tell(ctrl_c);
   v.tell(emptied{});
   BOOST_TEST(v.answer() == "end interrupted -, finish interrupted interrupted");
 
   auto c = at(phase::running);
-  c.tell(exited{{verdict::completed, {}, {}}, {}});
+  c.tell(exited{{verdict::completed, {}, {}}});
   c.tell(cancel);
   c.tell(emptied{});
   BOOST_TEST(c.answer() == "end cancelled -, finish cancelled cancelled");
@@ -456,8 +456,12 @@ BOOST_AUTO_TEST_CASE(no_attempt_begins_once_the_budget_is_spent) {
   BOOST_TEST(before.tell(begin{}) == ends);
 
   auto preparing = at(phase::preparing);
-  BOOST_TEST(preparing.tell(spent) == "");
-  BOOST_TEST(preparing.tell(prepared{}) == ends);
+  BOOST_TEST(preparing.tell(spent) == ends);
+
+  driven orphaned(quiet());  // what an earlier life left is saved while it is prepared
+  orphaned.tell(begin{.counted = 1, .made = 1});
+  BOOST_TEST(orphaned.tell(spent) == "");
+  BOOST_TEST(orphaned.tell(prepared{}) == ends);
 
   auto starting = at(phase::starting);
   BOOST_TEST(starting.tell(spent) == "");
@@ -477,7 +481,7 @@ BOOST_AUTO_TEST_CASE(no_attempt_begins_once_the_budget_is_spent) {
 BOOST_AUTO_TEST_CASE(an_agent_that_completes_with_the_last_of_its_budget_has_completed) {
   auto d = at(phase::running);
   d.tell(over_budget{"tokens", {}});
-  d.tell(exited{{verdict::completed, {}, {}}, {}});
+  d.tell(exited{{verdict::completed, {}, {}}});
   d.tell(emptied{});
   BOOST_TEST(d.answer() == "end completed -, publish");
 }

@@ -36,8 +36,8 @@ BOOST_AUTO_TEST_CASE(each_verdict_of_a_first_attempt) {
       {{verdict::context_full, {}, {}}, "end context_full +, spawn 2"},
       {{verdict::overloaded, {}, {}}, "end overloaded -, back_off 5000ms"},
       {{verdict::network, {}, {}}, "end network -, back_off 5000ms"},
-      {{verdict::rate_limited, {}, {}}, "end rate_limited -, back_off 60000ms"},
-      {{verdict::auth_failed, {}, {}}, "end auth_failed -, finish interrupted auth_failed"},
+      {{verdict::rate_limited, {}, {}}, "end rate_limited -, spawn 2"},
+      {{verdict::auth_failed, {}, {}}, "end auth_failed -, spawn 2"},
       {{verdict::refused, {}, {}}, "end refused +, finish failed refused"},
       {{verdict::budget, "turns", {}}, "end budget/turns -, finish interrupted budget/turns"},
       {{verdict::interrupted, {}, {}}, "end interrupted -, finish interrupted interrupted"},
@@ -134,7 +134,7 @@ BOOST_AUTO_TEST_CASE(a_task_that_waits_to_be_prepared_again_stops_at_once) {
 
 BOOST_AUTO_TEST_CASE(a_slot_for_the_verification_is_made_again_too) {
   auto d = running(verified_task());
-  d.tell(exited{{verdict::completed, {}, {}}, {}});
+  d.tell(exited{{verdict::completed, {}, {}}});
   d.wait();
   BOOST_TEST(d.answer() == "prepare");
   BOOST_TEST(d.tell(prepare_failed{verdict::setup_failed, "killed", true}) == "back_off 1000ms");
@@ -174,32 +174,77 @@ BOOST_AUTO_TEST_CASE(an_overload_counts_after_half_an_hour_in_a_row) {
   BOOST_TEST(d.exit(verdict::overloaded) == "end overloaded +, back_off 300000ms");
 }
 
-BOOST_AUTO_TEST_CASE(a_rate_limit_waits_for_its_reset_without_jitter) {
-  auto d = running();
-  BOOST_TEST(d.exit(verdict::rate_limited, "2026-01-02T05:00:00Z", true, 2h) ==
-             "end rate_limited/2026-01-02T05:00:00Z -, back_off 7200000ms");
-  BOOST_TEST(d.wakes_in() == 7'200'000);
-  BOOST_TEST(d.wait() == "spawn 2");
+BOOST_AUTO_TEST_CASE(who_is_denied_an_account_is_interrupted_and_goes_on_later) {
+  for (const auto v : {verdict::rate_limited, verdict::auth_failed}) {
+    auto d = running();
+    d.grants = false;
+    BOOST_TEST(d.exit(v) == fmt::format("end {} -, ask 0", agent::name(v)));
+    BOOST_TEST(d.where() == "asking");
+    BOOST_TEST(d.wakes_in() == -1);
+    BOOST_TEST(d.tell(deadline{}, 5h) == "");
+    BOOST_TEST(d.tell(denied{{v, "quota", {}}}) ==
+               fmt::format("finish interrupted {}/quota", agent::name(v)));
+  }
 }
 
-BOOST_AUTO_TEST_CASE(a_reset_beyond_rate_wait_interrupts) {
-  auto d = running();
-  BOOST_TEST(d.exit(verdict::rate_limited, {}, true, 6h) ==
-             "end rate_limited -, back_off 21600000ms");
-  auto e = running();
-  BOOST_TEST(e.exit(verdict::rate_limited, {}, true, 6h + 1ms) ==
-             "end rate_limited -, finish interrupted rate_limited");
+BOOST_AUTO_TEST_CASE(who_waits_for_an_account_stops_at_once_and_begins_when_it_may) {
+  driven d(quiet());
+  d.grants = false;
+  d.tell(begin{});
+  BOOST_TEST(d.tell(prepared{}) == "ask 0");
+  driven stopped = d;
+  BOOST_TEST(stopped.tell(stop{}) == "finish interrupted interrupted");
+  driven spent = d;
+  BOOST_TEST(spent.tell(over_budget{"tokens", {}}) == "finish interrupted budget/tokens");
+  BOOST_TEST(d.tell(allowed{0, "account a"}, 2h) == "spawn 1");
+  BOOST_TEST(d.last.decided->because == "account a");
+  BOOST_TEST(d.tell(allowed{}) == "");
 }
 
-BOOST_AUTO_TEST_CASE(a_reset_in_the_past_or_one_that_did_not_help_is_no_tight_loop) {
-  auto d = running();
-  BOOST_TEST(d.exit(verdict::rate_limited, {}, true, -5s) ==
-             "end rate_limited -, back_off 60000ms");
-  auto e = running();
-  for (const auto base : {1, 60, 120, 240}) {
-    BOOST_TEST(e.exit(verdict::rate_limited, {}, true, 1s) ==
-               fmt::format("end rate_limited -, back_off {}ms", base * 1000));
-    e.run();
+BOOST_AUTO_TEST_CASE(the_next_agent_of_the_list_takes_over_where_one_refuses_or_gets_nowhere) {
+  auto l = quiet();
+  l.agents = 3;
+  driven d(l);
+  d.grants = false;
+  d.tell(begin{});
+  BOOST_TEST(d.tell(prepared{}) == "ask 0");
+  const auto next = [&](verdict v, bool changed) {
+    d.tell(allowed{.agent = find<ask>(d.last)->agent, .words = {}});
+    d.tell(started{});
+    return d.exit(v, {}, changed);
+  };
+  BOOST_TEST(next(verdict::refused, true) == "end refused +, ask 1");
+  BOOST_TEST(d.last.decided->because.ends_with("the next agent of its list"));
+  BOOST_TEST(find<end_attempt>(d.last)->agent == 1u);
+  BOOST_TEST(next(verdict::timed_out, false) == "end timed_out +, ask 1");
+  BOOST_TEST(next(verdict::timed_out, false) == "end timed_out +, ask 2");
+  BOOST_TEST(next(verdict::rate_limited, true) == "end rate_limited -, ask 2");
+  BOOST_TEST(next(verdict::refused, true) == "end refused +, finish failed refused");
+}
+
+BOOST_AUTO_TEST_CASE(who_refuses_is_passed_over_with_those_before_it_that_were_paused) {
+  auto l = quiet();
+  l.agents = 3;
+  driven d(l);
+  d.grants = false;
+  d.tell(begin{});
+  d.tell(prepared{});
+  d.tell(allowed{.agent = 1, .words = {}});
+  d.tell(started{});
+  BOOST_TEST(d.exit(verdict::refused) == "end refused +, ask 2");
+  d.tell(allowed{.agent = 2, .words = {}});
+  d.tell(started{});
+  BOOST_TEST(d.exit(verdict::refused) == "end refused +, finish failed refused");
+}
+
+BOOST_AUTO_TEST_CASE(a_resumed_task_goes_on_with_the_agent_it_had_come_to) {
+  auto l = quiet();
+  l.agents = 2;
+  for (const auto& [agent, asked] : {std::pair{0u, "ask 0"}, {1u, "ask 1"}, {7u, "ask 1"}}) {
+    driven d(l);
+    d.grants = false;
+    d.tell(begin{.counted = 1, .made = 1, .agent = agent});
+    BOOST_TEST(d.tell(prepared{}) == asked);
   }
 }
 
@@ -237,7 +282,7 @@ BOOST_AUTO_TEST_CASE(out_of_attempts_is_a_failure_even_when_stopped) {
   auto l = quiet();
   l.attempts = 1;
   auto d = running(l);
-  d.tell(exited{{verdict::failed, "1", {}}, {}});
+  d.tell(exited{{verdict::failed, "1", {}}});
   d.tell(stop{});
   d.tell(emptied{});
   BOOST_TEST(d.answer() == "end failed/1 +, finish failed failed/1");
@@ -276,7 +321,7 @@ BOOST_AUTO_TEST_CASE(changes_of_an_attempt_before_are_changes_of_the_task) {
 BOOST_AUTO_TEST_CASE(without_its_final_checkpoint_nothing_is_published) {
   for (const bool late : {false, true}) {
     auto d = running();
-    d.tell(exited{{verdict::completed, {}, {}}, {}});
+    d.tell(exited{{verdict::completed, {}, {}}});
     d.tell(emptied{});
     BOOST_TEST((late ? d.wait() : d.answer_failed()) ==
                "end completed/not_saved -, finish interrupted completed/not_saved");
@@ -292,7 +337,7 @@ BOOST_AUTO_TEST_CASE(a_result_that_cannot_be_published_can_be_resumed) {
 
 BOOST_AUTO_TEST_CASE(a_failed_final_checkpoint_does_not_end_the_chain) {
   auto d = running();
-  d.tell(exited{{verdict::context_full, {}, {}}, {}});
+  d.tell(exited{{verdict::context_full, {}, {}}});
   d.tell(emptied{});
   BOOST_TEST(d.answer_failed() == "end context_full +, spawn 2");
 }
@@ -321,7 +366,7 @@ BOOST_AUTO_TEST_CASE(the_row_without_progress_begins_after_the_last_attempt_with
 BOOST_AUTO_TEST_CASE(progress_without_changed_files_is_progress) {
   auto d = running();
   for (int i = 0; i < 4; ++i) {
-    d.tell(exited{{verdict::context_full, {}, {}}, {}});
+    d.tell(exited{{verdict::context_full, {}, {}}});
     d.tell(emptied{});
     BOOST_TEST(d.tell(saved{.token = d.token, .changed = false, .progressed = true}) ==
                fmt::format("end context_full +, spawn {}", i + 2));
@@ -330,10 +375,11 @@ BOOST_AUTO_TEST_CASE(progress_without_changed_files_is_progress) {
 }
 
 BOOST_AUTO_TEST_CASE(attempts_that_others_ended_tell_nothing_about_progress) {
-  for (const auto v : {verdict::rate_limited, verdict::overloaded, verdict::network}) {
+  for (const auto v :
+       {verdict::rate_limited, verdict::auth_failed, verdict::overloaded, verdict::network}) {
     auto d = running();
     for (int i = 0; i < 4; ++i) {
-      BOOST_TEST(d.exit(v, {}, false).find("back_off") != std::string::npos);
+      BOOST_TEST(d.exit(v, {}, false).find("finish") == std::string::npos);
       d.run();
     }
     d.exit(verdict::failed, "1", false);
@@ -351,7 +397,7 @@ BOOST_AUTO_TEST_CASE(what_could_not_be_saved_may_have_been_progress) {
   auto d = running(l);
   for (int i = 0; i < 4; ++i) {
     d.tell(turn_ended{});
-    d.tell(exited{{verdict::context_full, {}, {}}, {}});
+    d.tell(exited{{verdict::context_full, {}, {}}});
     d.tell(emptied{});
     d.tell(saved{.token = d.token - 1, .changed = false, .progressed = false});
     BOOST_TEST(d.answer_failed() == fmt::format("end context_full +, spawn {}", i + 2));
@@ -361,7 +407,7 @@ BOOST_AUTO_TEST_CASE(what_could_not_be_saved_may_have_been_progress) {
 
 BOOST_AUTO_TEST_CASE(a_late_answer_belongs_to_the_attempt_before) {
   auto d = running();
-  d.tell(exited{{verdict::context_full, {}, {}}, {}});
+  d.tell(exited{{verdict::context_full, {}, {}}});
   d.tell(emptied{});
   const auto late = d.token;
   d.wait();

@@ -193,4 +193,37 @@ BOOST_AUTO_TEST_CASE(random_graphs_come_out_as_defined) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(who_may_not_start_yet_keeps_its_turn_and_no_place) {
+  scheduler s({{1, {}}, {2, {}}, {3, {}}, {4, {}}}, 2);
+  const auto not_1_or_2 = [](std::size_t id) { return id > 2; };
+  BOOST_TEST(s.start_now(not_1_or_2) == (ids{3, 4}), boost::test_tools::per_element());
+  s.ended(3, task_outcome::succeeded);
+  BOOST_TEST(s.start_now(not_1_or_2).empty());
+  BOOST_TEST(!s.done());
+  BOOST_TEST(s.start_now() == (ids{1}), boost::test_tools::per_element());
+  s.stop();
+  s.ended(1, task_outcome::succeeded);
+  s.ended(4, task_outcome::succeeded);
+  BOOST_TEST(s.done());
+}
+
+BOOST_AUTO_TEST_CASE(who_waits_for_long_leaves_its_place_and_needs_one_to_go_on) {
+  scheduler s({{1, {}}, {2, {}}, {3, {}}}, 1);
+  BOOST_TEST(s.start_now() == (ids{1}), boost::test_tools::per_element());
+  s.leave(1);
+  s.leave(1);
+  BOOST_TEST(s.start_now() == (ids{2}), boost::test_tools::per_element());
+  BOOST_TEST(!s.enter(1));
+  s.ended(2, task_outcome::succeeded);
+  BOOST_TEST(s.enter(1));
+  BOOST_TEST(s.enter(1));
+  BOOST_TEST(s.start_now().empty());
+  s.leave(1);
+  s.ended(1, task_outcome::interrupted);  // where it waits
+  BOOST_TEST(s.start_now() == (ids{3}), boost::test_tools::per_element());
+  BOOST_TEST(!s.done());
+  s.ended(3, task_outcome::succeeded);
+  BOOST_TEST(s.done());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

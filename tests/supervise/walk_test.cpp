@@ -53,6 +53,7 @@ limits random_limits(dice& d) {
   l.soft = d.of({0s, 5s, 500s});
   l.attempts = d.of({1u, 3u, 20u});
   l.verifies = d.one_in(2);
+  l.agents = d.of({1u, 1u, 3u});
   l.checkpoints = {.turns = d.of({0u, 1u, 3u}),
                    .mutations = d.one_in(2),
                    .interval = d.of({0s, 3s, 30s}),
@@ -106,6 +107,7 @@ class world {
   }
 
   void perform(const prepare&);
+  void perform(const ask& a);
   void perform(const spawn& a);
   void perform(const freeze&);
   void perform(const thaw&);
@@ -128,7 +130,7 @@ class world {
   time_point now_ = t0;
   std::optional<time_point> wake_at_;
 
-  bool preparing_ = false, verifying_ = false, publishing_ = false;
+  bool preparing_ = false, asked_ = false, verifying_ = false, publishing_ = false;
   bool slot_ = false, quarantined_ = false;
   tree tree_ = tree::none;
   bool killed_ = false, signalled_ = false, freeze_asked_ = false, saved_frozen_ = false;
@@ -138,7 +140,7 @@ class world {
   std::optional<time_point> last_save_;
   bool unsaved_turn_ = false;
   bool ended_ = true, lived_ = false, final_asked_ = false;
-  std::uint32_t attempt_ = 0, counted_ = 0;
+  std::uint32_t attempt_ = 0, counted_ = 0, agent_ = 0;
   bool look_asked_ = false;
   bool stopped_ = false, finished_ = false;
   std::string story_;
@@ -167,7 +169,8 @@ void world::check_state(const step& s) {
     return;
   }
   must(p != phase::finished, "the end is told");
-  const bool runner_busy = preparing_ || verifying_ || publishing_ || tree_ == tree::starting;
+  const bool runner_busy =
+      preparing_ || asked_ || verifying_ || publishing_ || tree_ == tree::starting;
   must(s.wake_at || runner_busy, "somebody must move: a deadline or the runner");
   const bool waits = p == phase::running || p == phase::freezing || p == phase::grace ||
                      p == phase::emptying || p == phase::saving || p == phase::waiting;
@@ -184,7 +187,15 @@ void world::perform(const prepare&) {
   slot_ = false;
 }
 
+void world::perform(const ask& a) {
+  must(slot_ && !quarantined_ && ended_ && !stopped_, "asked when all else is ready");
+  must(a.agent >= agent_ && a.agent < limits_.agents, "no agent that did not help comes back");
+  agent_ = a.agent;
+  asked_ = true;
+}
+
 void world::perform(const spawn& a) {
+  must(std::exchange(asked_, false), "nobody starts who was not allowed to");
   must(slot_ && !quarantined_, "an attempt starts in a slot in order");
   must(tree_ == tree::none, "two attempts never live at a time");
   must(ended_ && !stopped_ && a.attempt == attempt_ + 1, "one after the other, none after a stop");
@@ -287,6 +298,10 @@ bool world::answer_the_runner() {
     tree_ = tree::none;
     return tell(prepared{}), true;
   }
+  if (asked_ && dice_.one_in(2)) {
+    if (!dice_.one_in(200)) return tell(allowed{}), true;
+    return tell(denied{{dice_.of({verdict::rate_limited, verdict::auth_failed}), {}, {}}}), true;
+  }
   if (verifying_ && dice_.one_in(2)) {
     verifying_ = false;
     return tell(verified{!dice_.one_in(3)}), true;
@@ -325,8 +340,7 @@ bool world::move_the_tree() {
   const bool may_exit = tree_ == tree::running || (tree_ == tree::frozen && killed_);
   if (may_exit && dice_.one_in(killed_ || signalled_ ? 3 : 60)) {
     tree_ = tree::exited;
-    const std::optional<milliseconds> reset = dice_.of({-1s, 1s, 3600s, 30'000s});
-    return tell(exited{random_outcome(dice_), dice_.one_in(2) ? reset : std::nullopt}), true;
+    return tell(exited{random_outcome(dice_)}), true;
   }
   if ((tree_ == tree::exited && killed_ && dice_.one_in(3)) ||
       (tree_ == tree::running && dice_.one_in(2'000))) {
@@ -371,14 +385,14 @@ void world::walk() {
 void world::walk_on_after_the_end() {
   const auto attempts = attempt_;
   for (const fact& f : std::initializer_list<fact>{
-           begin{}, prepared{}, started{}, output{}, exited{}, emptied{}, saved{last_token_},
-           verified{}, published{}, deadline{}, stop{}, over_budget{}})
+           begin{}, prepared{}, allowed{}, denied{}, started{}, output{}, exited{}, emptied{},
+           saved{last_token_}, verified{}, published{}, deadline{}, stop{}, over_budget{}})
     tell(f);
   must(attempts == machine_->attempt(), "nothing begins after the end");
 }
 
 fact any_fact(dice& d) {
-  switch (d.below(21)) {
+  switch (d.below(23)) {
     case 0:
       return begin{};
     case 1:
@@ -400,7 +414,7 @@ fact any_fact(dice& d) {
     case 9:
       return frozen{d.one_in(2)};
     case 10:
-      return exited{random_outcome(d), {}};
+      return exited{random_outcome(d)};
     case 11:
       return emptied{d.one_in(2)};
     case 12:
@@ -417,6 +431,10 @@ fact any_fact(dice& d) {
       return d.one_in(30) ? fact(stop{}) : fact(alive{});
     case 18:
       return d.one_in(30) ? fact(over_budget{}) : fact(alive{});
+    case 19:
+      return allowed{};
+    case 20:
+      return d.one_in(10) ? fact(denied{random_outcome(d)}) : fact(allowed{});
     default:
       return deadline{};
   }
@@ -446,7 +464,7 @@ BOOST_AUTO_TEST_CASE(P13_in_every_state_of_a_random_walk_the_rules_hold) {
   }
   if (seeds < default_seeds) return;
   BOOST_TEST(steps < seeds * 2'000);
-  BOOST_TEST(seen.size() == 11u);  // all phases but `idle`
+  BOOST_TEST(seen.size() == 12u);  // all phases but `idle`
   for (int v = 0; v <= static_cast<int>(verdict::cancelled); ++v)
     if (const auto one = static_cast<verdict>(v); one != verdict::orphaned)  // of the next life
       BOOST_TEST(ends.contains(one), agent::name(one) << " was never reached");

@@ -25,6 +25,7 @@ inline std::string words(const agent::outcome& o) {
 
 struct say {
   std::string operator()(const prepare&) const { return "prepare"; }
+  std::string operator()(const ask& a) const { return fmt::format("ask {}", a.agent); }
   std::string operator()(const spawn& a) const { return fmt::format("spawn {}", a.attempt); }
   std::string operator()(const freeze&) const { return "freeze"; }
   std::string operator()(const thaw&) const { return "thaw"; }
@@ -56,6 +57,13 @@ inline std::string words(const step& s) {
   return text;
 }
 
+template <class T>
+const T* find(const step& s) {
+  for (const auto& a : s.actions)
+    if (const auto* one = std::get_if<T>(&a)) return one;
+  return nullptr;
+}
+
 /// A machine with its time, which goes on only where a test says so.
 class driven {
  public:
@@ -64,8 +72,11 @@ class driven {
   std::string tell(const fact& f, milliseconds after = 0ms) {
     now += after;
     std::string text = make(f);
-    looked = std::ranges::any_of(last.actions,
-                                 [](const action& a) { return std::holds_alternative<look>(a); });
+    if (find<ask>(last) && grants) {
+      text = text.substr(0, text.rfind("ask"));
+      return text + make(allowed{.agent = find<ask>(last)->agent, .words = {}});
+    }
+    looked = find<look>(last) != nullptr;
     if (!looked) return text;
     ++looks;
     const std::string then = make(lively ? fact(alive{}) : fact(silent{}));
@@ -97,9 +108,8 @@ class driven {
     BOOST_REQUIRE(machine.phase() == phase::running);
   }
   /// From `running` through an exit by itself; the answer is that of the final checkpoint.
-  std::string exit(agent::verdict v, std::string detail = {}, bool changed = true,
-                   std::optional<milliseconds> retry_in = {}) {
-    tell(exited{{v, std::move(detail), {}}, retry_in});
+  std::string exit(agent::verdict v, std::string detail = {}, bool changed = true) {
+    tell(exited{{v, std::move(detail), {}}});
     tell(emptied{});
     return answer(changed);
   }
@@ -121,6 +131,7 @@ class driven {
   task_machine machine;
   time_point now = t0;
   bool lively = false;  ///< what a look finds
+  bool grants = true;   ///< whoever asks may start
   bool looked = false;  ///< the last `tell` was asked to
   int looks = 0;
   step last;

@@ -33,6 +33,7 @@ struct agent_config {
   agent::permissions permissions = permissions::full;
   std::vector<std::string> pass_env;
   std::optional<agent::prices> prices{};
+  std::string account{};  ///< empty: `run::account_of` says
 };
 
 struct launch_request {

@@ -61,6 +61,8 @@ struct usage {
   double cost_usd = 0;
   bool estimated = false;
 };
+/// Saturates. A cost above a million dollars is none, but an error of the agent's.
+void add(usage& sum, const usage& more);
 
 enum class error_kind { rate_limited, overloaded, auth, context, network, refused, other };
 struct agent_error {

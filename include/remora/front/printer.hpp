@@ -34,5 +34,7 @@ std::vector<std::string> table_lines(const run::run_fold& fold, screen size, boo
 
 /// One event of docs/events-of-a-run.md. Records that only recovery needs give nothing.
 std::string event_line(const std::string& run, const run::record& r);
+/// Of an account that is paused or open again; any other record: empty.
+std::string account_line(const run::record& r);
 
 }  // namespace remora::front

@@ -10,6 +10,7 @@
 #include <remora/io/timers.hpp>
 #include <remora/process/host.hpp>
 #include <remora/run/fold.hpp>
+#include <remora/run/pauses.hpp>
 #include <remora/run/preview.hpp>
 #include <remora/run/run_record.hpp>
 #include <string>
@@ -41,6 +42,7 @@ struct seams {
   run_store& store;
   std::function<std::unique_ptr<committer>()> commits;  ///< a new one for each journal
   std::string boot;                                     ///< of this machine
+  shared_pauses& pauses;
 };
 
 class engine {

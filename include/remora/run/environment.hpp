@@ -19,6 +19,9 @@ bool matches(std::string_view name, std::string_view pattern);
 /// through.
 environment pass(const std::vector<std::string>& extra, char** from = nullptr);
 
+/// Those that match one of `patterns`, and no others.
+environment variables(const std::vector<std::string>& patterns, char** from = nullptr);
+
 /// Sets or replaces.
 void set(environment& env, std::string_view name, std::string_view value);
 

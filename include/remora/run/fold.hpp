@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <remora/agent/event.hpp>
 #include <remora/checkpoint/record.hpp>
 #include <remora/run/journal.hpp>
 #include <remora/run/plan.hpp>
@@ -45,6 +46,7 @@ struct task_fold {
   bool quarantined = false;
   bool slot_used = false;  ///< an agent was, perhaps, started in it; before, it may be half made
   std::vector<attempt_fold> attempts;
+  std::uint32_t agents_passed = 0;          ///< of its list, those that do not come back
   std::optional<checkpoint_mark> prepared;  ///< not known to be saved
   std::optional<checkpoint_mark> saved;     ///< the newest
   std::vector<git::oid> records;            ///< of all that were saved, the oldest first
@@ -54,8 +56,7 @@ struct task_fold {
   boost::json::object ended;                ///< payload of `task_ended`; empty while it goes on
   std::string last_event;                   ///< one line for the live table
   std::uint64_t checkpoints = 0;
-  std::uint64_t tokens = 0;  ///< told by its agent in this run: input from no cache, and output
-  double cost_usd = 0;
+  agent::usage used;  ///< told by its agents in this run
 
   bool has_ended() const { return !ended.empty(); }
   /// Succeeded, failed, cancelled and skipped tasks are done; an interrupted one goes on at

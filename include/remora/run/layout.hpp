@@ -37,6 +37,9 @@ std::vector<run_id> local_runs(const git::repository& repo, std::error_code* fai
 /// Whether both name one place, through symbolic links too; an empty path names none.
 bool same_place(const std::filesystem::path& a, const std::filesystem::path& b);
 
+/// `$XDG_STATE_HOME/remora`, else `~/.local/state/remora`; empty: neither is known.
+std::filesystem::path state_directory();
+
 /// `$XDG_STATE_HOME/remora/<repository>/slots`, or `dir` if the plan names one.
 /// Errors: errc::environment (no HOME), errc::usage (inside the repository).
 result<std::filesystem::path> slots_path(const git::repository& repo, const std::string& dir);

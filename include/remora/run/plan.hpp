@@ -41,7 +41,7 @@ struct task_plan {
   std::string base;                  ///< commit-ish; empty: the plan's base
   std::optional<task_id> base_task;  ///< starts from that task's result
   std::vector<task_id> after;
-  std::string agent;
+  std::vector<std::string> agents;  ///< in order: the next one takes over where one cannot go on
   supervise::limits limits;
   run::budget budget{};  ///< over all attempts, those of earlier runs too where it is a rerun
   session_policy session = session_policy::automatic;

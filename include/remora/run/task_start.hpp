@@ -20,6 +20,9 @@ struct task_start {
   std::string slot;                     ///< to go on in, in place; empty: a new one
   bool quarantined = false;             ///< only if nobody of its agents is left
   std::uint32_t counted = 0, made = 0;  ///< attempts so far
+  std::uint32_t agent = 0;              ///< of its list, the first that may go on
+  std::uint64_t tokens = 0;             ///< told by its agents, as the journal has it
+  double cost_usd = 0;                  ///< likewise
   bool changed = false;                 ///< the checkpoint differs from the base
   std::optional<agent::state> mind;
   std::optional<attempt_no> orphaned;  ///< it was running when our predecessor died

@@ -17,6 +17,10 @@ namespace remora::supervise {
 using std::chrono::milliseconds;
 
 struct prepare {};  ///< lend a slot, check it out or keep it, run setup
+/// May an attempt start? Answered by `allowed` or `denied`, once that is known.
+struct ask {
+  std::uint32_t agent = 0;  ///< the first of the task's list that may go on
+};
 struct spawn {
   std::uint32_t attempt = 1;
 };
@@ -40,6 +44,7 @@ struct quarantine {};  ///< the slot is left to whoever may live in it
 struct end_attempt {
   agent::outcome outcome;
   bool counted = true;
+  std::uint32_t agent = 0;  ///< of the task's list, the first that may go on after it
 };  ///< journal it; before any backoff
 /// Look for the signs of life that cost something: an open tool call, processor time, traffic.
 /// Answered by `alive` or `silent`, at once.
@@ -55,7 +60,7 @@ struct finish {
   agent::outcome last;
 };  ///< the end: whatever is still under way (a setup, a verification) is stopped
 
-using action = std::variant<prepare, spawn, freeze, thaw, send_signal, kill, save, quarantine,
+using action = std::variant<prepare, ask, spawn, freeze, thaw, send_signal, kill, save, quarantine,
                             end_attempt, look, back_off, verify, publish, finish>;
 
 struct step {

@@ -10,6 +10,7 @@ namespace remora::supervise {
 enum class phase {
   idle,
   preparing,
+  asking,
   starting,
   running,
   freezing,

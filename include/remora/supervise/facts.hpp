@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
 #include <remora/agent/verdict.hpp>
 #include <string>
 #include <variant>
@@ -14,9 +13,19 @@ using std::chrono::milliseconds;
 
 struct begin {
   std::uint32_t counted = 0;
-  std::uint32_t made = 0;  ///< attempts made before, counted or not: the next has one number more
-  bool changed = false;    ///< the checkpoint it goes on from differs from the base
+  std::uint32_t made = 0;   ///< attempts made before, counted or not: the next has one number more
+  bool changed = false;     ///< the checkpoint it goes on from differs from the base
+  std::uint32_t agent = 0;  ///< `end_attempt::agent` of the last attempt
 };  ///< the scheduler lets it start; lives already counted (resume)
+/// An attempt may start: the account of one of its agents is open.
+struct allowed {
+  std::uint32_t agent = 0;  ///< of its list
+  std::string words;        ///< which, where that says something
+};
+/// None of them is, nor will be for long.
+struct denied {
+  agent::outcome why;
+};
 struct prepared {};  ///< the slot is ready, setup has run
 struct prepare_failed {
   agent::verdict verdict;
@@ -39,7 +48,6 @@ struct frozen {
 };
 struct exited {
   agent::outcome concluded;
-  std::optional<milliseconds> retry_in;  ///< of rate_limited: until the reset, where it was told
 };  ///< the adapter's conclusion from output and exit status
 struct emptied {
   bool proven = true;
@@ -78,9 +86,9 @@ struct over_budget {
   std::string text;    ///< how much that was, and what to do
 };
 
-using fact =
-    std::variant<begin, prepared, prepare_failed, started, spawn_failed, output, worktree_changed,
-                 turn_ended, mutated, frozen, exited, emptied, saved, save_failed, verified,
-                 published, publish_failed, deadline, stop, alive, silent, over_budget>;
+using fact = std::variant<begin, prepared, prepare_failed, started, spawn_failed, output,
+                          worktree_changed, turn_ended, mutated, frozen, exited, emptied, saved,
+                          save_failed, verified, published, publish_failed, deadline, stop, alive,
+                          silent, over_budget, allowed, denied>;
 
 }  // namespace remora::supervise

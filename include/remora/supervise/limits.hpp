@@ -30,9 +30,10 @@ struct limits {
   milliseconds empty{5'000};
   std::uint32_t attempts = 20;  ///< counted lives
   checkpoint_rules checkpoints;
+  std::uint32_t agents = 1;  ///< in its list
   bool verifies = false;
   milliseconds saving{120'000};             ///< the final checkpoint: nothing runs, so no hurry
-  milliseconds rate_wait{6 * 60 * 60'000};  ///< the longest wait for a quota's reset
+  milliseconds rate_wait{6 * 60 * 60'000};  ///< the longest wait for an account's reset
 };
 
 }  // namespace remora::supervise

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <remora/supervise/actions.hpp>
 #include <set>
 #include <unordered_map>
@@ -24,8 +25,13 @@ class scheduler {
   /// An unknown or repeated id or a cycle is a bug of the caller: std::invalid_argument.
   scheduler(std::vector<scheduled_task> tasks, std::size_t parallel);
 
-  /// Those returned are running from now on. After `stop`: none.
-  std::vector<std::size_t> start_now();
+  /// Those returned are running from now on; one that `may` not start yet keeps its turn. After
+  /// `stop`: none.
+  std::vector<std::size_t> start_now(const std::function<bool(std::size_t)>& may = {});
+  /// A task that runs, but waits for long, leaves its place to others; it needs one again to go on.
+  void leave(std::size_t id);
+  /// False: none is free.
+  bool enter(std::size_t id);
   /// `id` has ended: one that ran, or one that is known to have ended before (resume). The second
   /// end of a task changes nothing.
   void ended(std::size_t id, task_outcome outcome);
@@ -44,9 +50,11 @@ class scheduler {
     std::size_t missing = 0;           ///< dependencies that have not succeeded yet
     std::vector<std::size_t> waiters;  ///< positions
     scheduler::state state = scheduler::state::blocked;
+    bool away = false;  ///< runs, and has no place
   };
 
   std::size_t position(std::size_t id) const;
+  bool has_place() const noexcept { return running_ - away_ < parallel_; }
   void refuse_cycles() const;
   void release(const node& n);
   void skip_waiters(std::size_t position);
@@ -55,7 +63,7 @@ class scheduler {
   std::unordered_map<std::size_t, std::size_t> positions_;
   std::set<std::size_t> ready_;  ///< positions
   std::vector<std::size_t> skipped_;
-  std::size_t parallel_, running_ = 0;
+  std::size_t parallel_, running_ = 0, away_ = 0;
   bool stopped_ = false;
 };
 

@@ -31,6 +31,8 @@ class task_machine {
  private:
   void take(const begin& f, time_point now);
   void take(const prepared& f, time_point now);
+  void take(const allowed& f, time_point now);
+  void take(const denied& f, time_point now);
   void take(const prepare_failed& f, time_point now);
   void take(const started& f, time_point now);
   void take(const spawn_failed& f, time_point now);
@@ -114,7 +116,6 @@ class task_machine {
   bool open_ = false;  ///< spawned, and its end is not yet told
   std::optional<agent::outcome> verdict_;
   std::string reason_;  ///< of the checkpoints of its end
-  std::optional<milliseconds> retry_in_;
   progress progress_ = progress::unknown;
   std::uint64_t first_token_ = 1;         ///< lower ones belong to attempts before
   std::optional<std::uint64_t> awaited_;  ///< the checkpoint that its end waits for

@@ -9,7 +9,9 @@
 
 namespace remora::supervise {
 
-enum class follow { succeed, successor, next_agent, interrupt, fail, cancel };
+/// open_account: a successor, by the first agent of the task's list whose account is not paused; it
+/// waits for that. next_agent: a successor, by the agent behind this one in the list, else `fail`.
+enum class follow { succeed, successor, open_account, next_agent, interrupt, fail, cancel };
 
 struct rule {
   agent::verdict verdict;
