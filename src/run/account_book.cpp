@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 /// So late is noticed, at most, what another run learnt, or that the machine was suspended.
 constexpr auto longest_sleep = 60s;
 /// A thousand tasks that ask are not a thousand looks at a directory.
-constexpr auto longest_ignorance = 1s;
+constexpr auto longest_ignorance = 100ms;
 
 }  // namespace
 
@@ -72,8 +72,9 @@ void account_book::failed(const std::string& account, const agent::outcome& why)
 }
 
 void account_book::turn_through(const std::string& account, std::size_t task) {
+  if (!accounts_.goes_first(account, task)) return;
   learn(true);
-  if (!accounts_.turn_through(account, task)) return;
+  if (!accounts_.turn_through(account, task)) return;  // paused anew meanwhile
   untold_.erase(account);
   closed_.erase(account);
   shared_.remove(account);

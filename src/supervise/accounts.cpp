@@ -50,10 +50,14 @@ const pause& accounts::failed(const std::string& account, const agent::outcome& 
   return pauses_[account] = std::move(p);
 }
 
-bool accounts::turn_through(const std::string& account, std::size_t task) {
+bool accounts::goes_first(const std::string& account, std::size_t task) const {
   const auto went = first_.find(account);
-  if (went == first_.end() || !went->second.contains(task)) return false;
-  first_.erase(went);
+  return went != first_.end() && went->second.contains(task);
+}
+
+bool accounts::turn_through(const std::string& account, std::size_t task) {
+  if (!goes_first(account, task)) return false;
+  first_.erase(account);
   return pauses_.erase(account) > 0;
 }
 

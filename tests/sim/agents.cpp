@@ -8,7 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 
 bool is_jsonl(const world& w, const virtual_process& p) {
-  return w.plan.tasks[p.task].agents.front() == "jsonl";
+  return w.plan.agents.at(p.agent).adapter == "jsonl";
 }
 
 void say(world& w, virtual_process& p, std::string line) {
@@ -31,7 +31,7 @@ void step(world& w, virtual_process& p);
 
 void later(world& w, virtual_process& p) {
   const bool slow = !w.calm && w.random.one_in(15);
-  w.time.after(slow ? w.random.between(5s, 60s) : w.random.between(20ms, 2000ms), nullptr,
+  w.time.after(slow ? w.random.between(5s, 60s) : w.random.between(w.pace / 100, w.pace), nullptr,
                [&w, &p] { step(w, p); });
 }
 
@@ -51,7 +51,7 @@ void work(world& w, virtual_process& p, worktree& slot, units missing) {
 
 /// An error of its account; a `text` agent has no words for it.
 void say_error(world& w, virtual_process& p, std::string_view kind, const std::string& retry_at) {
-  if (is_jsonl(w, p))
+  if (p.what == program::agent && is_jsonl(w, p))
     say(w, p,
         fmt::format(R"({{"type":"error","kind":"{}","text":"no","retry_at":"{}"}})", kind,
                     retry_at));
@@ -92,6 +92,8 @@ void step(world& w, virtual_process& p) {
     if (is_jsonl(w, p)) say(w, p, R"({"type":"finished","ok":true,"text":"done"})");
     return exit_now(w, p, exit_status::exited(0));
   }
+  if (w.meets)
+    if (const auto met = w.meets(p)) return say_error(w, p, met->kind, met->retry_at);
   work(w, p, slot->second, missing);
   later(w, p);
 }

@@ -36,9 +36,9 @@ std::size_t checker::task_of(const std::string& name) const {
   return w_.index_of(name);
 }
 
-void checker::told(const run::record& r) {
+void checker::told(const run::record& r, const life* by) {
   if (r.type == "run_started") announced_ = true;
-  account_told(r);
+  account_told(r, by);
   const std::string name = text(r.payload, "task");
   if (w_.tracing && r.type != "run_started") w_.note("  {} {}", r.type, json::serialize(r.payload));
   if (name.empty()) return;
@@ -57,17 +57,23 @@ void checker::told(const run::record& r) {
 }
 
 /// Until its reset nobody is let start on a paused account, nor before a person has acted.
-void checker::account_told(const run::record& r) {
-  if (r.type == "account_resumed") paused_until_.reset();
-  const bool life_begins = r.type == "run_started" || r.type == "run_resumed";
-  if (life_begins && paused_until_ == wall_time::max()) paused_until_.reset();
+void checker::account_told(const run::record& r, const life* by) {
+  const std::string account = text(r.payload, "account");
+  if (r.type == "account_resumed") paused_.erase(account);
+  if (r.type == "run_started" || r.type == "run_resumed")
+    std::erase_if(paused_, [](const auto& p) { return p.second.until == wall_time::max(); });
   if (r.type == "account_paused")
-    paused_until_ = parse_iso8601(text(r.payload, "until")).value_or(wall_time::max());
-  if (r.type != "decided" || text(r.payload, "fact") != "allowed" || !paused_until_ ||
-      account_excused_)
-    return;
+    paused_[account] = {parse_iso8601(text(r.payload, "until")).value_or(wall_time::max()), by,
+                        w_.time.now()};
+  if (r.type != "decided" || text(r.payload, "fact") != "allowed" || account_excused_) return;
   const run::task_plan& task = w_.plan.tasks[task_of(text(r.payload, "task"))];
-  if (task.agents.front() == "jsonl" && w_.time.wall() < *paused_until_)
+  std::string agent = text(r.payload, "because");
+  agent = agent.starts_with("agent ") ? agent.substr(6) : task.agents.front();
+  const auto found = paused_.find(run::account_of(w_.plan.agents.at(agent)));
+  if (found == paused_.end()) return;
+  const paused& p = found->second;
+  const bool may_not_know = p.by != by && w_.time.now() - p.at < std::chrono::milliseconds(100);
+  if (w_.time.wall() < p.until && !may_not_know)
     w_.broken(task.id.str() + " may start although its account is paused");
 }
 

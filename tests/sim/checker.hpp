@@ -2,7 +2,7 @@
 // is durable. It shares no code with the engine.
 #pragma once
 
-#include <optional>
+#include <map>
 #include <remora/run/engine.hpp>
 #include <set>
 #include <string>
@@ -18,7 +18,7 @@ class checker {
   explicit checker(world& w);
 
   /// A record that an orchestrator showed: from here on it is acknowledged.
-  void told(const run::record& r);
+  void told(const run::record& r, const life* by);
   void synced(std::string_view bytes);
 
   /// Somebody writes who does not hold the run.
@@ -51,16 +51,21 @@ class checker {
     bool excused = false;
     bool in_run = true;  ///< false: it had succeeded before the rerun
   };
+  struct paused {
+    wall_time until;  ///< the end of time: a login
+    const life* by;
+    time_point at;
+  };
   void learn(std::string_view type, std::string_view line);
   std::size_t task_of(const std::string& name) const;
   int expected_exit() const;
   void task_over(std::size_t task);
-  void account_told(const run::record& r);
+  void account_told(const run::record& r, const life* by);
 
   world& w_;
   std::vector<task_facts> tasks_;
   std::set<std::string> excused_slots_;
-  std::optional<wall_time> paused_until_;  ///< the account of `jsonl`; the end of time: a login
+  std::map<std::string, paused> paused_;  ///< accounts
   bool account_excused_ = false;
   bool announced_ = false;
   std::string line_;  ///< not yet whole

@@ -33,6 +33,7 @@ virtual_process& add_process(world& w, const life& owner, const process::spawn_s
   p->task = w.index_of(p->name.substr(0, p->name.find('.')));
   p->slot = spec.cwd.string();
   p->owner = &owner;
+  p->agent = spec.argv.back();
   if (p->name.ends_with(".setup"))
     p->what = program::setup;
   else if (p->name.find(".verify.") != p->name.npos)

@@ -96,8 +96,10 @@ life::life(world& w) : w_(w), timers_(w, *this), host_(w, *this), store_(w, *thi
                 [this] { return std::make_unique<virtual_committer>(w_, *this); },
                 w.boot,
                 pauses_};
-  engine_.emplace(loop_.get_executor(), std::move(on),
-                  [this](const run::record& r) { w_.check->told(r); });
+  engine_.emplace(loop_.get_executor(), std::move(on), [this](const run::record& r) {
+    w_.check->told(r, this);
+    if (w_.observe) w_.observe(r);
+  });
 }
 
 life::~life() {

@@ -52,6 +52,21 @@ int show(std::uint64_t seed, std::uint64_t tasks) {
   return v.violation.empty() ? 0 : 1;
 }
 
+int show_nights(std::uint64_t from, std::uint64_t nights) {
+  std::uint64_t steps = 0;
+  for (std::uint64_t seed = from; seed < from + nights; ++seed) {
+    const verdict v = play_night(seed, false);
+    steps += v.steps;
+    if (v.violation.empty()) continue;
+    for (const std::string& line : play_night(seed, true).trace) fmt::print("{}\n", line);
+    fmt::print("night {}: {}\n", seed, v.violation);
+    return 1;
+  }
+  fmt::print("{} nights from {}: nothing failed that could be resumed ({} steps)\n", nights, from,
+             steps);
+  return 0;
+}
+
 int play_job(const job& j) {
   std::atomic<std::uint64_t> next{j.from};
   std::atomic<bool> stop{false};
@@ -85,6 +100,9 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 4));
   app.add_option("--threads", j.threads, "play on so many")->capture_default_str();
   app.add_option("--trace", traced, "play this one only, and show what happens");
+  std::uint64_t nights = 0;
+  app.add_option("--nights", nights, "play so many nights of two hundred tasks instead");
   CLI11_PARSE(app, argc, argv);
+  if (nights > 0) return show_nights(j.from, nights);
   return traced != 0 ? show(traced, j.tasks) : play_job(j);
 }

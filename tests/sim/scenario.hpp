@@ -17,4 +17,7 @@ struct verdict {
 /// seed is played by one.
 verdict play(std::uint64_t seed, std::uint64_t most_tasks, bool tracing);
 
+/// Two hundred tasks from the evening on, and what befalls them (night.cpp).
+verdict play_night(std::uint64_t seed, bool tracing);
+
 }  // namespace remora::sim

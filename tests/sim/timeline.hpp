@@ -28,8 +28,10 @@ class timeline final : public clock {
 
   /// The next event that is not held; false: there is none.
   bool next();
-  /// Time passes in which nothing happens: a suspended machine, or one that swaps.
+  /// Time passes in which nothing happens: a machine that swaps, or is stopped from outside.
   void jump(duration d);
+  /// A suspended machine, by its two clocks: only the one on the wall goes on.
+  void suspend(duration d) { wall_ += std::chrono::duration_cast<wall_time::duration>(d); }
   /// What would happen in a stopped process waits until it goes on.
   void hold(const life* owner);
   void go_on(const life* owner);

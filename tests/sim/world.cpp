@@ -53,8 +53,11 @@ run::plan draw_plan(dice& d, std::uint64_t most_tasks) {
   p.name = "simulated";
   p.parallel = static_cast<std::uint32_t>(d.between(1, 3));
   for (const char* adapter : {"jsonl", "text"})
-    p.agents[adapter] = agent::agent_config{
-        .name = adapter, .adapter = adapter, .command = {"agent"}, .args = {}, .pass_env = {}};
+    p.agents[adapter] = agent::agent_config{.name = adapter,
+                                            .adapter = adapter,
+                                            .command = {"agent", adapter},
+                                            .args = {},
+                                            .pass_env = {}};
   if (d.one_in(4)) p.workspace.setup = run::command_spec{.argv = {"setup"}, .timeout = 30s};
   if (d.one_in(4)) p.workspace.keep = run::keep_policy::never;
   p.workspace.copy.emplace();
@@ -80,15 +83,22 @@ odds draw_odds(dice& d) {
 }  // namespace
 
 world::world(std::uint64_t s, std::uint64_t most_tasks)
+    : world(s, [&] {
+        dice d(s);
+        return draw_plan(d, most_tasks);
+      }()) {
+  odds = draw_odds(random);
+  faults_left = static_cast<std::uint32_t>(random.between(1, 12));
+}
+
+world::world(std::uint64_t s, run::plan p)
     : seed(s),
-      random(s),
-      plan(draw_plan(random, most_tasks)),
+      random(~s),
+      plan(std::move(p)),
       what{.id = run_id::parse("20260102-000000-aaaa").value(),
            .plan = plan,
            .continues = {},
            .records = {}} {
-  odds = draw_odds(random);
-  faults_left = static_cast<std::uint32_t>(random.between(1, 12));
   for (std::size_t i = 0; i < plan.tasks.size(); ++i)
     goals.push_back((units{1} << random.between(1, 5)) - 1);
   disk.wip.resize(plan.tasks.size());

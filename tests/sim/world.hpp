@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -90,6 +91,7 @@ struct virtual_process {
   std::string name;  ///< of its attempt's directory
   program what = program::agent;
   std::size_t task = 0;
+  std::string agent;
   std::string slot;
   const life* owner = nullptr;     ///< null: an orphan
   virtual_child* child = nullptr;  ///< whom it reports to
@@ -107,9 +109,17 @@ struct odds {
 
 class checker;
 
+/// What an agent meets in place of its work.
+struct trouble {
+  std::string kind;  ///< of an error event
+  std::string retry_at;
+};
+
 class world {
  public:
   world(std::uint64_t seed, std::uint64_t most_tasks);
+  /// In which nothing goes wrong by itself.
+  world(std::uint64_t seed, run::plan plan);
   ~world();
 
   /// For the trace; costs nothing unless it is wanted.
@@ -136,6 +146,9 @@ class world {
   bool calm = false;         ///< nothing goes wrong any more
   bool power_fails = false;  ///< within the write that is under way
   std::uint32_t faults_left = 0;
+  milliseconds pace{2000};  ///< a piece of work takes so long, at most
+  std::function<std::optional<trouble>(const virtual_process&)> meets;
+  std::function<void(const run::record&)> observe;
 
   bool tracing = false;
   std::deque<std::string> trace;

@@ -34,6 +34,8 @@ class accounts {
   /// Returns the pause as it is now.
   const pause& failed(const std::string& account, const agent::outcome& why,
                       std::optional<milliseconds> retry_in, wall_time now);
+  /// `task` was let go since the account was paused.
+  bool goes_first(const std::string& account, std::size_t task) const;
   /// A turn of `task` is through. True: it went first, or soon after, and the account is open.
   bool turn_through(const std::string& account, std::size_t task);
   /// `task` has no agent any more. True: it went first, and another one may now.
