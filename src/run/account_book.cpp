@@ -45,7 +45,8 @@ std::optional<account_book::reply> account_book::ask(const request& r) {
     call_at(*answer.again);
     return {};
   }
-  closed_.insert_or_assign(answer.account, *answer.closed);
+  for (const std::string& account : r.accounts)  // none of them is open
+    closed_.insert_or_assign(account, accounts_.pauses().at(account));
   return reply{{}, answer.account, *answer.closed};
 }
 
