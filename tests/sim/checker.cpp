@@ -66,6 +66,7 @@ void checker::account_told(const run::record& r, const life* by) {
     paused_[account] = {parse_iso8601(text(r.payload, "until")).value_or(wall_time::max()), by,
                         w_.time.now()};
   if (r.type != "decided" || text(r.payload, "fact") != "allowed" || account_excused_) return;
+  if (w_.disk.owner != by) return;  // let start before it was stopped: it starts nobody any more
   const run::task_plan& task = w_.plan.tasks[task_of(text(r.payload, "task"))];
   std::string agent = text(r.payload, "because");
   agent = agent.starts_with("agent ") ? agent.substr(6) : task.agents.front();
