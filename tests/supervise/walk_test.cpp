@@ -77,7 +77,11 @@ class world {
  public:
   /// `ends`: gets the verdicts that were told.
   world(std::uint64_t seed, std::set<verdict>& ends)
-      : seed_(seed), ends_(ends), dice_(seed), limits_(random_limits(dice_)) {
+      : seed_(seed),
+        ends_(ends),
+        dice_(seed),
+        limits_(random_limits(dice_)),
+        gets_nowhere_(dice_.one_in(8)) {
     machine_ = std::make_unique<task_machine>(limits_, seed);
     tell(begin{});
   }
@@ -126,6 +130,7 @@ class world {
   std::set<verdict>& ends_;
   dice dice_;
   limits limits_;
+  bool gets_nowhere_;  ///< no agent changes or finds anything
   std::unique_ptr<task_machine> machine_;
   time_point now_ = t0;
   std::optional<time_point> wake_at_;
@@ -313,11 +318,13 @@ bool world::answer_the_runner() {
   if (!saves_.empty() && dice_.one_in(3)) {
     const auto s = saves_.front();
     saves_.pop_front();
-    const bool changed = dice_.one_in(2);
+    const bool changed = !gets_nowhere_ && dice_.one_in(2);
     if (changed && tree_ == tree::running) tell(worktree_changed{});
     if (routine_ == s.token) routine_.reset();
     if (dice_.one_in(10)) return tell(save_failed{s.token, "disk full"}), true;
-    return tell(saved{s.token, changed, dice_.one_in(2), milliseconds(dice_.below(2'000))}), true;
+    return tell(saved{s.token, changed, !gets_nowhere_ && dice_.one_in(2),
+                      milliseconds(dice_.below(2'000))}),
+           true;
   }
   return false;
 }
