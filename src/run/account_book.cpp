@@ -23,7 +23,10 @@ account_book::account_book(clock& time, io::timers& timers, shared_pauses& share
       on_(std::move(on)),
       began_(time.wall()),
       accounts_(static_cast<std::uint64_t>(began_.time_since_epoch().count())),
-      wake_(timers, [this] { look_again(); }) {}
+      wake_(timers, [this] {
+        look_again();
+        on_.changed();
+      }) {}
 
 /// Where many ask at once, once.
 void account_book::learn(bool now) {
@@ -50,12 +53,16 @@ std::optional<account_book::reply> account_book::ask(const request& r) {
   return reply{{}, answer.account, *answer.closed};
 }
 
-void account_book::wait(request r, std::function<void(const reply&)> then) {
-  if (const auto now = ask(r)) return then(*now);
+bool account_book::wait(request r, std::function<void(const reply&)> then) {
+  if (const auto now = ask(r)) {
+    then(*now);
+    return false;
+  }
   const std::size_t task = r.task;
   waiting_.insert_or_assign(task, waiter{std::move(r), std::move(then)});
   on_.leave(task);
   on_.changed();  // another one has its place
+  return true;
 }
 
 void account_book::failed(const std::string& account, const agent::outcome& why) {
@@ -101,7 +108,6 @@ void account_book::look_again() {
     }
   }
   for (const auto& [then, answer] : decided) then(answer);
-  on_.changed();
 }
 
 void account_book::call_at(wall_time t) {

@@ -7,7 +7,6 @@
 #include <remora/core/ids.hpp>
 #include <remora/io/deadline.hpp>
 #include <remora/run/pauses.hpp>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -38,8 +37,8 @@ class account_book {
 
   /// Nothing: not now; `changed` says when.
   std::optional<reply> ask(const request& r);
-  /// Calls back, now or later, once. The task's last request is withdrawn.
-  void wait(request r, std::function<void(const reply&)> then);
+  /// Calls back once: now, or (true) later. The task's last request is withdrawn.
+  bool wait(request r, std::function<void(const reply&)> then);
   void withdraw(std::size_t task) { waiting_.erase(task); }
   /// Nobody is called any more.
   void rest() { wake_.set(std::nullopt); }
@@ -49,7 +48,6 @@ class account_book {
   void failed(const std::string& account, const agent::outcome& why);
   void turn_through(const std::string& account, std::size_t task);
   void ended(std::size_t task);
-  bool is_waiting(std::size_t task) const { return waiting_.contains(task); }
 
   /// Accounts of which somebody was told that they are closed.
   const std::map<std::string, supervise::pause>& closed() const noexcept { return closed_; }

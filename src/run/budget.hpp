@@ -23,6 +23,11 @@ spending spent_by(const agent::state& mind, const plan& what, const task_plan& t
 /// As `task_ended` has it; of one that has not ended, what its events told.
 spending spent_by(const task_fold& task);
 
+/// Whether there is an end at all.
+constexpr bool has_end(const budget& most) {
+  return most.turns > 0 || most.tokens > 0 || most.cost_usd > 0;
+}
+
 /// What is used up; nothing: there is something left. `next_turn`: one more turn than `so_far` has
 /// begins. `keys`: of the plan, for the text: `limits` or `budget`.
 std::optional<supervise::over_budget> exceeded(const budget& most, const spending& so_far,

@@ -36,6 +36,15 @@ struct run_context {
   std::map<std::string, std::string> accounts;                ///< of each agent
   std::unique_ptr<account_book> book;
 
+  /// Whose account is to be open, of the agents of a task's list from `first` on.
+  account_book::request request_of(std::size_t task, std::size_t first) const {
+    const task_plan& t = what.tasks[task];
+    account_book::request r{.task = task, .accounts = {}, .longest = t.limits.rate_wait};
+    for (std::size_t i = first; i < t.agents.size(); ++i)
+      r.accounts.push_back(accounts.at(t.agents[i]));
+    return r;
+  }
+
   /// Appends, folds and shows one record.
   sequence tell(std::string type, boost::json::object payload) {
     const record r = log->append(std::move(type), std::move(payload));

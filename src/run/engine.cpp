@@ -262,9 +262,7 @@ bool engine::impl::may_begin(std::size_t index) {
   const task_plan& task = context->what.tasks[index];
   if (context->over_budget) return true;  // it is told so
   if (!context->fold.tasks.at(task.id.str()).base.is_zero()) return true;
-  account_book::request r{.task = index, .accounts = {}, .longest = task.limits.rate_wait};
-  for (const std::string& agent : task.agents) r.accounts.push_back(context->accounts.at(agent));
-  const auto reply = context->book->ask(r);
+  const auto reply = context->book->ask(context->request_of(index, 0));
   if (reply && reply->which) return true;
   if (reply) refuse_closed(index, *reply);
   return false;
@@ -354,7 +352,7 @@ asio::awaitable<result<task_start>> engine::impl::start_of(const task_plan& task
 
 void engine::impl::watch_budget() {
   run_context& run = *context;
-  if (run.over_budget) return;
+  if (run.over_budget || !has_end(run.what.budget)) return;
   spending sum;
   for (const auto& [task, so_far] : spent) sum = sum + so_far;
   run.over_budget = exceeded(run.what.budget, sum, false, run.id, "budget");

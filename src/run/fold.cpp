@@ -83,8 +83,10 @@ void attempt_ended(task_fold& t, const record& r) {
 void agent_event(task_fold& t, const record& r) {
   const json::value* e = r.payload.if_contains("event");
   if (!e || !e->is_object()) return;
-  const agent::event event = agent::event_from_json(e->get_object());
-  if (const auto* more = std::get_if<agent::usage>(&event)) agent::add(t.used, *more);
+  if (json_text(e->get_object(), "type") == "usage") {
+    const agent::event event = agent::event_from_json(e->get_object());
+    if (const auto* more = std::get_if<agent::usage>(&event)) agent::add(t.used, *more);
+  }
   if (std::string line = headline(e->get_object()); !line.empty()) t.last_event = std::move(line);
 }
 void prepared(task_fold& t, const record& r) {

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
-#include <cstdlib>
 #include <remora/core/crc32c.hpp>
 #include <remora/core/ids.hpp>
 #include <remora/core/json_fields.hpp>

@@ -137,10 +137,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
 
 /// Whose account is open: at once, or once one of them is.
 void task_runner::ask(std::uint32_t first) {
-  account_book::request r{.task = index_, .accounts = {}, .longest = task_.limits.rate_wait};
-  for (std::size_t i = first; i < task_.agents.size(); ++i)
-    r.accounts.push_back(run_.accounts.at(task_.agents[i]));
-  run_.book->wait(std::move(r), [this, first](const account_book::reply& reply) {
+  const auto answer = [this, first](const account_book::reply& reply) {
     if (!reply.which) {
       agent::outcome why = reply.of->why;
       why.text = words_for(reply.account, *reply.of, run_.id);
@@ -150,8 +147,8 @@ void task_runner::ask(std::uint32_t first) {
     use_agent(task_.agents[which]);
     post(supervise::allowed{static_cast<std::uint32_t>(which),
                             task_.agents.size() > 1 ? "agent " + agent_->name : ""});
-  });
-  if (run_.book->is_waiting(index_)) phase("waiting");
+  };
+  if (run_.book->wait(run_.request_of(index_, first), answer)) phase("waiting");
 }
 
 void task_runner::use_agent(const std::string& name) {

@@ -56,7 +56,10 @@ void task_machine::conclude(agent::outcome o, time_point now) {
       return end(task_outcome::interrupted);
     case follow::cancel:
       return end(task_outcome::cancelled);
-    default:
+    case follow::succeed:
+    case follow::open_account:
+    case follow::next_agent:
+    case follow::fail:
       return end(task_outcome::failed);
   }
 }

@@ -19,6 +19,15 @@ driven running(limits l = quiet(), std::uint64_t seed = 1) {
   return d;
 }
 
+/// Where it has asked for an account, and nobody has answered.
+driven asking(limits l = quiet()) {
+  driven d(l);
+  d.grants = false;
+  d.tell(begin{});
+  BOOST_TEST(d.tell(prepared{}) == "ask 0");
+  return d;
+}
+
 limits verified_task() {
   auto l = quiet();
   l.verifies = true;
@@ -188,10 +197,7 @@ BOOST_AUTO_TEST_CASE(who_is_denied_an_account_is_interrupted_and_goes_on_later) 
 }
 
 BOOST_AUTO_TEST_CASE(who_waits_for_an_account_stops_at_once_and_begins_when_it_may) {
-  driven d(quiet());
-  d.grants = false;
-  d.tell(begin{});
-  BOOST_TEST(d.tell(prepared{}) == "ask 0");
+  driven d = asking();
   driven stopped = d;
   BOOST_TEST(stopped.tell(stop{}) == "finish interrupted interrupted");
   driven spent = d;
@@ -204,10 +210,7 @@ BOOST_AUTO_TEST_CASE(who_waits_for_an_account_stops_at_once_and_begins_when_it_m
 BOOST_AUTO_TEST_CASE(the_next_agent_of_the_list_takes_over_where_one_refuses_or_gets_nowhere) {
   auto l = quiet();
   l.agents = 3;
-  driven d(l);
-  d.grants = false;
-  d.tell(begin{});
-  BOOST_TEST(d.tell(prepared{}) == "ask 0");
+  driven d = asking(l);
   const auto next = [&](verdict v, bool changed) {
     d.tell(allowed{.agent = find<ask>(d.last)->agent, .words = {}});
     d.tell(started{});
@@ -225,10 +228,7 @@ BOOST_AUTO_TEST_CASE(the_next_agent_of_the_list_takes_over_where_one_refuses_or_
 BOOST_AUTO_TEST_CASE(who_refuses_is_passed_over_with_those_before_it_that_were_paused) {
   auto l = quiet();
   l.agents = 3;
-  driven d(l);
-  d.grants = false;
-  d.tell(begin{});
-  d.tell(prepared{});
+  driven d = asking(l);
   d.tell(allowed{.agent = 1, .words = {}});
   d.tell(started{});
   BOOST_TEST(d.exit(verdict::refused) == "end refused +, ask 2");
