@@ -1,3 +1,5 @@
+#include <time.h>
+
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <remora/io/timers.hpp>
@@ -5,6 +7,12 @@
 
 namespace remora::io {
 namespace {
+
+duration read(clockid_t which) {
+  timespec t{};
+  ::clock_gettime(which, &t);
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
 
 class machine_timer final : public timer {
  public:
@@ -39,6 +47,8 @@ class machine_timers final : public timers {
  public:
   explicit machine_timers(boost::asio::any_io_executor loop) : loop_(std::move(loop)) {}
   time_point now() const override { return machine_clock().now(); }
+  // CLOCK_BOOTTIME goes on in a suspend, CLOCK_MONOTONIC does not (clock_gettime(2)).
+  duration suspended() const override { return read(CLOCK_BOOTTIME) - read(CLOCK_MONOTONIC); }
   std::unique_ptr<timer> make() override { return make_timer(loop_); }
 
  private:

@@ -16,6 +16,9 @@ struct overloaded : F... {
   using F::operator()...;
 };
 
+/// Two clocks are read one after the other.
+constexpr std::chrono::seconds shortest_suspend{1};
+
 std::uint64_t jitter_seed(const run_id& run, const task_id& task) {
   return std::hash<std::string>{}(run.str() + task.str());
 }
@@ -39,6 +42,7 @@ task_runner::task_runner(run_context& run, const task_plan& task, task_start sta
       starts_(run.loop, [this] { inbox_.post(part_failed()); }),
       pumps_(run.loop, [this] { inbox_.post(part_failed()); }),
       wake_(run.timers, [this] { post(supervise::deadline()); }),
+      asleep_(run.timers.suspended()),
       mind_(start_.mind ? *start_.mind : fresh_mind(run, task)),
       attempt_(start_.made),
       start_limit_(run.timers, [this] { give_up_start(); }),
@@ -150,6 +154,13 @@ void task_runner::hear(const supervise::fact& f) {
 }
 
 void task_runner::feed(const supervise::fact& f) {
+  const duration asleep = run_.timers.suspended();
+  const bool woke = asleep - std::exchange(asleep_, asleep) > shortest_suspend;
+  if (woke) step(supervise::woke());
+  step(f);
+}
+
+void task_runner::step(const supervise::fact& f) {
   const supervise::step next = machine_.on(f, run_.time.now());
   wake_.set(next.wake_at);
   if (next.decided)

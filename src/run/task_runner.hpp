@@ -58,6 +58,7 @@ class task_runner {
   boost::asio::awaitable<void> end_parts();
   void hear(const supervise::fact& f);
   void feed(const supervise::fact& f);
+  void step(const supervise::fact& f);
   void perform(const supervise::action& a);
   void post(supervise::fact f);
   void phase(std::string_view name);
@@ -151,6 +152,7 @@ class task_runner {
   std::stop_source stop_work_;  ///< for jobs of the store under way when the task finishes
   std::optional<supervise::finish> finished_;
   bool failed_ = false;  ///< a part of it, by an exception
+  duration asleep_;      ///< `timers::suspended` when a fact was heard last
 
   // the slot
   std::optional<std::filesystem::path> slot_;

@@ -18,6 +18,11 @@ constexpr bool is_set(milliseconds limit) {
 constexpr int looks = 4;
 constexpr milliseconds longest_look{1'000};
 
+/// A deadline that is told later than this was missed: we did not run.
+constexpr milliseconds longest_delay{2'000};
+/// What its connections were may be gone: so long it may take an agent to notice, and to try again.
+constexpr milliseconds patience{60'000};
+
 }  // namespace
 
 void task_machine::run(time_point now) {
@@ -56,8 +61,24 @@ time_point task_machine::next_look() const {
   return looked_at_ < over ? std::min(next, over) : next;
 }
 
-// After a jump several may have passed: the one that says most comes first. A first look has
-// nothing to compare with, so it never decides.
+/// Where we did not run, an agent may not have run either, or could not get rid of what it said.
+void task_machine::forgive_delay(time_point now) {
+  const auto due = running_wake();
+  if (!due || now - *due <= longest_delay) return;
+  because("did not run for " + format_duration(std::chrono::floor<milliseconds>(now - *due)));
+  forgive(now - *due, now);
+}
+
+/// `lost`: of the monotonic clock. The look that comes next has nothing to compare with.
+void task_machine::forgive(duration lost, time_point now) {
+  woke_ = true;
+  wall_at_ += lost;
+  if (soft_at_) *soft_at_ += lost;
+  lives(std::max(last_sign_ + lost, now + patience - longest_silence()));
+}
+
+// Several may have passed: the one that says most comes first. A first look has nothing to compare
+// with, so it never decides.
 void task_machine::running_deadline(time_point now) {
   if (now >= wall_at_)
     return time_out("wall", format_duration(limits_.wall) + " since its start", now);

@@ -23,7 +23,8 @@ step task_machine::on(const fact& f, time_point now) {
   if (phase_ == running) checkpoint_if_due(now);
   step made{std::exchange(actions_, {}), wake_at(), {}};
   std::string words = std::exchange(because_, {});
-  if (phase_ != before || std::holds_alternative<stop>(f))
+  const bool woke = std::exchange(woke_, false);
+  if (phase_ != before || woke || std::holds_alternative<stop>(f))
     made.decided = decision{name(f), before, phase_, std::move(words)};
   return made;
 }
@@ -113,6 +114,12 @@ void task_machine::take(const silent&, time_point now) {
   if (phase_ != running || !answer_by_) return;
   answer_by_ = now;
   running_deadline(now);
+}
+
+void task_machine::take(const woke&, time_point now) {
+  if (phase_ != running) return;
+  because("the machine was suspended");
+  forgive(duration::zero(), now);
 }
 
 void task_machine::take(const turn_ended&, time_point now) {
@@ -206,7 +213,10 @@ void task_machine::take(const publish_failed& f, time_point) {
 }
 
 void task_machine::take(const deadline&, time_point now) {
-  if (phase_ == running) return running_deadline(now);
+  if (phase_ == running) {
+    forgive_delay(now);
+    return running_deadline(now);
+  }
   if (!until_ || now < *until_) return;
   switch (phase_) {
     case freezing:

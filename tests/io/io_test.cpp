@@ -237,6 +237,7 @@ BOOST_AUTO_TEST_SUITE(pauses)
 class hand_timers final : public io::timers {
  public:
   remora::time_point now() const override { return clock_.now(); }
+  remora::duration suspended() const override { return remora::duration(0); }
   std::unique_ptr<io::timer> make() override { return std::make_unique<one>(*this); }
   void pass(remora::duration d) {
     clock_.advance(d);

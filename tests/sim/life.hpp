@@ -18,6 +18,7 @@ class virtual_timers final : public io::timers {
  public:
   virtual_timers(world& w, const life& owner) : w_(w), owner_(owner) {}
   time_point now() const override { return w_.time.now(); }
+  duration suspended() const override { return w_.time.suspended(); }
   std::unique_ptr<io::timer> make() override;
 
  private:

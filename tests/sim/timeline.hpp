@@ -31,7 +31,11 @@ class timeline final : public clock {
   /// Time passes in which nothing happens: a machine that swaps, or is stopped from outside.
   void jump(duration d);
   /// A suspended machine, by its two clocks: only the one on the wall goes on.
-  void suspend(duration d) { wall_ += std::chrono::duration_cast<wall_time::duration>(d); }
+  void suspend(duration d) {
+    wall_ += std::chrono::duration_cast<wall_time::duration>(d);
+    suspended_ += d;
+  }
+  duration suspended() const { return suspended_; }
   /// What would happen in a stopped process waits until it goes on.
   void hold(const life* owner);
   void go_on(const life* owner);
@@ -47,6 +51,7 @@ class timeline final : public clock {
 
   time_point now_{std::chrono::hours(1)};
   wall_time wall_{std::chrono::sys_days(std::chrono::year(2026) / 1 / 2)};
+  duration suspended_{0};
   std::uint64_t order_ = 0;
   std::map<key, event> queue_, held_;
   const life* stopped_ = nullptr;

@@ -59,19 +59,58 @@ BOOST_AUTO_TEST_CASE(P14_an_agent_that_only_a_look_finds_alive_goes_on_until_wal
   BOOST_TEST(d.tell(frozen{}) == "save timed out: first_output");
 }
 
-BOOST_AUTO_TEST_CASE(O9_after_a_jump_a_second_look_decides) {
+BOOST_AUTO_TEST_CASE(O9_what_we_did_not_run_for_is_not_held_against_an_agent) {
   auto l = quiet();
+  l.idle = 80s;
+  l.soft = 10s;
+  auto d = running(l);
+  d.tell(output{}, 15s);
+  d.now += 20s + 1h;  // the first look was due an hour ago
+  BOOST_TEST(d.make(deadline{}) == "");
+  BOOST_TEST(d.last.decided.value().because == "did not run for 1h00m");
+  BOOST_TEST(d.wait() == "save soft");
+  BOOST_TEST((d.now == t0 + 1h + 90s));
+  d.answer();
+  BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST((d.now == t0 + 1h + 95s));  // `idle`, of which 20 s had passed before
+}
+
+BOOST_AUTO_TEST_CASE(O9_a_silence_that_was_over_is_looked_at_anew) {
+  auto l = quiet();
+  l.wall = 1h;
   l.idle = 8s;
   auto d = running(l);
-  d.now += 60s;  // we were stopped
-  BOOST_TEST(d.tell(deadline{}) == "");
-  BOOST_TEST(d.looks == 1);
-  BOOST_TEST(d.wakes_in() == 2'000);
-  d.lively = true;
-  BOOST_TEST(d.wait() == "");
-  BOOST_TEST(d.looks == 2);
-  d.lively = false;
+  for (int i = 0; i < 3; ++i) BOOST_TEST(d.tell(deadline{}, 2s) == "");
+  BOOST_TEST(d.tell(deadline{}, 60s) == "");
+  const auto went_on = d.now;
   BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST((d.now == went_on + 60s));
+}
+
+BOOST_AUTO_TEST_CASE(T1_after_a_suspend_dead_connections_have_a_minute) {
+  auto l = quiet();
+  l.idle = 30s;
+  auto d = running(l);
+  d.tell(deadline{}, 7500ms);
+  BOOST_TEST(d.tell(woke{}, 22s) == "");  // half a second before it is over
+  BOOST_TEST(d.last.decided.value().because == "the machine was suspended");
+  BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST((d.now == t0 + 89500ms));
+}
+
+BOOST_AUTO_TEST_CASE(T1_a_suspend_puts_no_other_deadline_off_and_shortens_none) {
+  auto l = quiet();
+  l.idle = 90s;
+  l.soft = 20s;
+  auto d = running(l);
+  d.tell(output{}, 5s);
+  d.tell(woke{}, 1s);
+  BOOST_TEST(d.wait() == "save soft");
+  BOOST_TEST((d.now == t0 + 80s));
+  d.answer();
+  BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST((d.now == t0 + 95s));
+  BOOST_TEST(d.tell(woke{}) == "");
 }
 
 BOOST_AUTO_TEST_CASE(P14_a_look_at_the_last_moment_counts_and_one_without_an_answer_does_not) {

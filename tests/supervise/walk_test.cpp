@@ -7,10 +7,9 @@
 #include <cstdlib>
 #include <deque>
 #include <memory>
-#include <random>
 #include <set>
 
-#include "words.hpp"
+#include "dice.hpp"
 
 using namespace remora;
 using namespace remora::supervise;
@@ -29,45 +28,6 @@ constexpr std::uint64_t longest_walk = 50'000;
 std::uint64_t told(const char* name, std::uint64_t otherwise) {
   const char* text = std::getenv(name);
   return text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
-
-class dice {
- public:
-  explicit dice(std::uint64_t seed) : engine_(seed) {}
-  std::uint64_t below(std::uint64_t n) { return engine_() % n; }
-  bool one_in(std::uint64_t n) { return below(n) == 0; }
-  template <class T>
-  T of(std::initializer_list<T> choices) {
-    return *(choices.begin() + below(choices.size()));
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
-
-limits random_limits(dice& d) {
-  limits l;
-  l.wall = d.of({20s, 300s, 1800s});
-  l.idle = d.of({0s, 15s, 60s});
-  l.first_output = d.of({0s, 10s});
-  l.soft = d.of({0s, 5s, 500s});
-  l.attempts = d.of({1u, 3u, 20u});
-  l.verifies = d.one_in(2);
-  l.agents = d.of({1u, 1u, 3u});
-  l.checkpoints = {.turns = d.of({0u, 1u, 3u}),
-                   .mutations = d.one_in(2),
-                   .interval = d.of({0s, 3s, 30s}),
-                   .min_gap = d.of({0s, 5s})};
-  return l;
-}
-
-agent::outcome random_outcome(dice& d) {
-  return {d.of({verdict::completed, verdict::completed, verdict::failed, verdict::crashed,
-                verdict::timed_out, verdict::context_full, verdict::overloaded, verdict::network,
-                verdict::rate_limited, verdict::auth_failed, verdict::refused, verdict::budget,
-                verdict::interrupted}),
-          {},
-          {}};
 }
 
 enum class tree { none, starting, running, frozen, exited };
@@ -384,6 +344,7 @@ void world::walk() {
     return tell(stop{kind, dice_.one_in(3)});
   }
   if (tree_ == tree::running && dice_.one_in(2'000)) return tell(over_budget{"tokens", {}});
+  if (dice_.one_in(2'000)) return tell(woke{});
   if (wake_at_ && (now_ >= *wake_at_ || dice_.one_in(8))) return tell_deadline();
   if (answer_the_runner() || move_the_tree()) return;
   live();
@@ -393,58 +354,9 @@ void world::walk_on_after_the_end() {
   const auto attempts = attempt_;
   for (const fact& f : std::initializer_list<fact>{
            begin{}, prepared{}, allowed{}, denied{}, started{}, output{}, exited{}, emptied{},
-           saved{last_token_}, verified{}, published{}, deadline{}, stop{}, over_budget{}})
+           saved{last_token_}, verified{}, published{}, deadline{}, stop{}, over_budget{}, woke{}})
     tell(f);
   must(attempts == machine_->attempt(), "nothing begins after the end");
-}
-
-fact any_fact(dice& d) {
-  switch (d.below(23)) {
-    case 0:
-      return begin{};
-    case 1:
-      return prepared{};
-    case 2:
-      return prepare_failed{verdict::setup_failed, {}, d.one_in(2)};
-    case 3:
-      return started{};
-    case 4:
-      return spawn_failed{{}, d.one_in(2)};
-    case 5:
-      return output{};
-    case 6:
-      return worktree_changed{};
-    case 7:
-      return turn_ended{};
-    case 8:
-      return mutated{};
-    case 9:
-      return frozen{d.one_in(2)};
-    case 10:
-      return exited{random_outcome(d)};
-    case 11:
-      return emptied{d.one_in(2)};
-    case 12:
-      return saved{d.below(50), d.one_in(2), d.one_in(2), 1s};
-    case 13:
-      return save_failed{d.below(50), {}};
-    case 14:
-      return verified{d.one_in(2)};
-    case 15:
-      return published{};
-    case 16:
-      return publish_failed{};
-    case 17:
-      return d.one_in(30) ? fact(stop{}) : fact(alive{});
-    case 18:
-      return d.one_in(30) ? fact(over_budget{}) : fact(alive{});
-    case 19:
-      return allowed{};
-    case 20:
-      return d.one_in(10) ? fact(denied{random_outcome(d)}) : fact(allowed{});
-    default:
-      return deadline{};
-  }
 }
 
 }  // namespace

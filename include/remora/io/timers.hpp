@@ -24,6 +24,8 @@ class timers {
  public:
   virtual ~timers() = default;
   virtual time_point now() const = 0;
+  /// How long the machine was suspended since it was started. `now` does not count that.
+  virtual duration suspended() const = 0;
   virtual std::unique_ptr<timer> make() = 0;
 };
 

@@ -85,10 +85,12 @@ struct over_budget {
   std::string detail;  ///< turns tokens cost
   std::string text;    ///< how much that was, and what to do
 };
+/// The machine was suspended since the fact before; the monotonic clock did not count it.
+struct woke {};
 
 using fact = std::variant<begin, prepared, prepare_failed, started, spawn_failed, output,
                           worktree_changed, turn_ended, mutated, frozen, exited, emptied, saved,
                           save_failed, verified, published, publish_failed, deadline, stop, alive,
-                          silent, over_budget, allowed, denied>;
+                          silent, over_budget, allowed, denied, woke>;
 
 }  // namespace remora::supervise

@@ -53,11 +53,14 @@ class task_machine {
   void take(const deadline& f, time_point now);
   void take(const stop& f, time_point now);
   void take(const over_budget& f, time_point now);
+  void take(const woke& f, time_point now);
 
   // While it runs (running.cpp).
   void run(time_point now);
   void sign_of_life(time_point now);
   void lives(time_point now);
+  void forgive_delay(time_point now);
+  void forgive(duration lost, time_point now);
   void running_deadline(time_point now);
   void time_out(std::string_view which, std::string words, time_point now);
   void end_for_budget(time_point now);
@@ -101,6 +104,7 @@ class task_machine {
   supervise::phase phase_ = supervise::phase::idle;
   std::vector<action> actions_;  ///< of the step being made
   std::string because_;          ///< of the step being made
+  bool woke_ = false;            ///< in the step being made, its deadlines were put off
 
   // The task.
   std::uint32_t attempt_ = 0;
