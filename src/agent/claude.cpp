@@ -59,6 +59,9 @@ constexpr std::array<std::string_view, 14> quiet_system = {
     "hook_response",         "files_persisted",  "local_command_output",
     "session_state_changed", "post_turn_summary"};
 
+/// An hour: no CLI waits longer before it tries again.
+constexpr double longest_delay_ms = 3'600'000;
+
 bool holds(std::span<const std::string_view> names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
@@ -149,6 +152,10 @@ class claude_parser final : public stream_json {
     // No status: there was no answer at all.
     if (status == 0 && e.kind == error_kind::other) e.kind = error_kind::network;
     e.transient = true;
+    const double delay = number_of(o, "retry_delay_ms").value_or(0);
+    if (delay > 0 && delay < longest_delay_ms)
+      e.retry_at = iso8601(machine_clock().wall() +
+                           std::chrono::milliseconds(static_cast<std::int64_t>(delay)));
     e.text = fmt::format("{}{}, retry {} of {}", name, status ? fmt::format(" ({})", status) : "",
                          count_of(o, "attempt"), count_of(o, "max_retries"));
     return e;

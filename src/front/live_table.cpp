@@ -37,7 +37,8 @@ std::string what_happens(const run::task_fold& t) {
   }
   std::string line = t.phase;
   if (t.attempts.size() > 1) line += ", after " + verdict_text(t.attempts[t.attempts.size() - 2]);
-  if (t.phase == "running" && !t.last_event.empty()) line += " | " + t.last_event;
+  if ((t.phase == "running" || t.phase == "retrying") && !t.last_event.empty())
+    line += " | " + t.last_event;
   return line;
 }
 

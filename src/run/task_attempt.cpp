@@ -17,6 +17,8 @@ namespace {
 constexpr std::size_t text_in_journal = 1024;
 /// The host drains pipes for 2 s after the tree is empty; then an exit is told without the rest.
 constexpr std::chrono::milliseconds longest_drain{5000};
+/// What an agent says of its next try is believed for so long.
+constexpr std::chrono::milliseconds longest_retry{3'600'000};
 /// An exec takes milliseconds; from a file system that does not answer it never returns.
 constexpr std::chrono::seconds longest_start{60};
 
@@ -38,6 +40,13 @@ bool is_turn_level(const agent::event& e) {
 bool tells_of_use(const agent::event& e) {
   return std::holds_alternative<agent::usage>(e) ||
          std::holds_alternative<agent::turn_started>(e) ||
+         std::holds_alternative<agent::turn_ended>(e);
+}
+
+/// What shows that an error is past.
+bool is_answer(const agent::event& e) {
+  return std::holds_alternative<agent::message>(e) || std::holds_alternative<agent::reasoning>(e) ||
+         std::holds_alternative<agent::tool_call>(e) ||
          std::holds_alternative<agent::turn_ended>(e);
 }
 
@@ -78,7 +87,8 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   calls_.clear();
   looked_.reset();
   exit_.reset();
-  finished_whole_ = troubled_ = false;
+  finished_whole_ = troubled_ = retrying_ = false;
+  repetition_ = {};
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
 
@@ -315,9 +325,24 @@ void task_runner::on_output(std::string_view bytes, bool err) {
   if (!err && parser_->wants_stdin_closed() && child_) child_->close_stdin();
 }
 
+void task_runner::on_error(const agent::agent_error& e) {
+  if (!e.transient) return;
+  std::chrono::milliseconds wait{0};
+  if (const auto at = parse_iso8601(e.retry_at.value_or("")))
+    wait = std::chrono::ceil<std::chrono::milliseconds>(*at - run_.time.wall());
+  feed(supervise::retrying{std::clamp(wait, std::chrono::milliseconds(0), longest_retry)});
+  if (!std::exchange(retrying_, true)) phase("retrying");
+}
+
 void task_runner::on_event(const agent::event& e) {
   mind_.apply(e);
   if (is_turn_level(e)) run_.tell("agent_event", about({{"event", shortened(e)}}));
+  if (const auto* error = std::get_if<agent::agent_error>(&e)) on_error(*error);
+  if (retrying_ && is_answer(e)) {
+    retrying_ = false;
+    phase("running");
+  }
+  if (auto met = repetition_.on(e)) feed(supervise::looping{std::move(*met)});
   if (const auto* call = std::get_if<agent::tool_call>(&e)) {
     open_call& open = calls_[call->id];
     open.since = run_.time.now();

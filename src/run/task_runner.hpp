@@ -7,6 +7,7 @@
 #include <map>
 #include <remora/agent/adapter.hpp>
 #include <remora/agent/prompt.hpp>
+#include <remora/agent/repetition.hpp>
 #include <remora/agent/state.hpp>
 #include <remora/io/deadline.hpp>
 #include <remora/io/inbox.hpp>
@@ -96,6 +97,7 @@ class task_runner {
   void on_child(const child_told& told);
   void on_output(std::string_view bytes, bool err);
   void on_event(const agent::event& e);
+  void on_error(const agent::agent_error& e);
   void watch_budget(bool next_turn);
   void look_for_life();
   void flush_exit();
@@ -181,6 +183,8 @@ class task_runner {
       exit_;  ///< told by the host, not yet by us: its last output is still to come
   bool finished_whole_ = false;  ///< so it says; its exit is still to come
   bool troubled_ = false;        ///< by an error that its CLI does not go on from
+  bool retrying_ = false;        ///< its CLI does, so it said last
+  agent::repetition repetition_;
   io::deadline start_limit_, drain_;
   agent::outcome last_outcome_;
   command_runner commands_;

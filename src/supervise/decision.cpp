@@ -45,7 +45,8 @@ std::string_view name(const fact& f) {
       "output",    "worktree_changed", "turn_ended",     "mutated",     "frozen",
       "exited",    "emptied",          "saved",          "save_failed", "verified",
       "published", "publish_failed",   "deadline",       "stop",        "alive",
-      "silent",    "over_budget",      "allowed",        "denied",      "woke"};
+      "silent",    "over_budget",      "allowed",        "denied",      "woke",
+      "retrying",  "looping"};
   return names[f.index()];
 }
 

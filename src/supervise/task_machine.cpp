@@ -122,6 +122,17 @@ void task_machine::take(const woke&, time_point now) {
   forgive(duration::zero(), now);
 }
 
+void task_machine::take(const retrying& f, time_point now) {
+  sign_of_life(now);
+  if (phase_ == running) lives(now + f.wait);
+}
+
+void task_machine::take(const looping& f, time_point now) {
+  if (phase_ != running) return;
+  decide(f.met, "error loop");
+  freeze_tree(now);
+}
+
 void task_machine::take(const turn_ended&, time_point now) {
   sign_of_life(now);
   cadence_.turn_ended();
@@ -145,7 +156,7 @@ void task_machine::take(const exited& f, time_point now) {
     case freezing:
       // Nobody has signalled it: that it completed at the last moment is its own doing. After a
       // signal, some exit with 0 because they were told to go.
-      if ((verdict_->verdict == verdict::timed_out || verdict_->verdict == verdict::budget) &&
+      if (verdict_->verdict != verdict::interrupted && verdict_->verdict != verdict::cancelled &&
           f.concluded.verdict == verdict::completed)
         decide(f.concluded, "exit");
       return kill_tree(now);

@@ -199,6 +199,45 @@ class Budgets(Job):
         self.assertAlmostEqual(end["usage"]["cost_usd"], 3 * 0.008)
 
 
+# Says that it tries again in four seconds, and is silent until then; without $SEEN/loop it then goes on.
+RETRIES = r"""
+cat > /dev/null
+echo '{"type":"turn_started"}'
+n=0
+while [ -e "$SEEN/loop" ] && [ "$REMORA_ATTEMPT" = 1 ]; do
+  n=$((n + 1))
+  echo '{"type":"error","kind":"context","transient":false,"text":"too long, request '$n'"}'
+  echo '{"type":"message","text":"compacting"}'
+  sleep .02
+done
+echo '{"type":"error","kind":"overloaded","transient":true,"retry_at":"'$(date -u -d '4 seconds' +%Y-%m-%dT%H:%M:%SZ)'","text":"529"}'
+[ -e "$SEEN/loop" ] || sleep 4
+echo '{"type":"turn_ended"}'
+echo '{"type":"finished","ok":true}'
+"""
+
+
+class Errors(Job):
+    def run_it(self):
+        plan = Path(self.plan(["job"], "defaults: {limits: {idle: 2s}}", RETRIES))
+        plan.write_text(plan.read_text().replace("adapter: text", "adapter: jsonl"))
+        return self.events(self.remora("run", str(plan), "--json"))
+
+    def test_who_announces_a_retry_is_waited_for(self):
+        events = self.run_it()
+        self.assertEqual([e["verdict"] for e in events if e["type"] == "attempt_ended"], ["completed"])
+        phases = [e["phase"] for e in events if e["type"] == "task_phase"]
+        self.assertEqual([p for p in phases if p in ("running", "retrying")], ["running", "retrying", "running"])
+
+    def test_who_meets_one_error_for_ever_is_ended_and_followed(self):
+        (self.seen / "loop").touch()
+        events = self.run_it()
+        ends = [(e["verdict"], e["text"]) for e in events if e["type"] == "attempt_ended"]
+        self.assertEqual([verdict for verdict, _ in ends], ["context_full", "completed"])
+        self.assertIn("20 times the same error: too long", ends[0][1])
+        self.assertIn("error loop", [e["reason"] for e in events if e["type"] == "checkpoint_saved"])
+
+
 class Accounts(Job):
     def job(self, tasks, agents, more="", parallel=8):
         plan = Path(self.plan(tasks, more, LIMITED))

@@ -49,7 +49,7 @@ inline agent::outcome random_outcome(dice& d) {
 }
 
 inline fact any_fact(dice& d) {
-  switch (d.below(24)) {
+  switch (d.below(26)) {
     case 0:
       return begin{};
     case 1:
@@ -90,6 +90,10 @@ inline fact any_fact(dice& d) {
       return d.one_in(30) ? fact(over_budget{}) : fact(alive{});
     case 19:
       return woke{};
+    case 22:
+      return retrying{milliseconds(d.below(100'000))};
+    case 23:
+      return d.one_in(30) ? fact(looping{random_outcome(d)}) : fact(alive{});
     case 20:
       return allowed{};
     case 21:

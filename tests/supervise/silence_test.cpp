@@ -87,6 +87,27 @@ BOOST_AUTO_TEST_CASE(O9_a_silence_that_was_over_is_looked_at_anew) {
   BOOST_TEST((d.now == went_on + 60s));
 }
 
+BOOST_AUTO_TEST_CASE(a_retry_that_is_announced_is_waited_for) {
+  auto l = quiet();
+  l.idle = 20s;
+  l.first_output = 5s;
+  auto d = running(l);
+  d.tell(retrying{40s}, 1s);
+  BOOST_TEST(d.wakes_in() == 45'000);  // a look, a quarter into the silence that follows
+  BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST((d.now == t0 + 61s));
+  BOOST_TEST(d.tell(frozen{}) == "save timed out: idle");
+}
+
+BOOST_AUTO_TEST_CASE(no_retry_is_waited_for_beyond_wall) {
+  auto l = quiet();
+  l.idle = 20s;
+  auto d = running(l);
+  d.tell(retrying{1h});
+  BOOST_TEST(d.wakes_in() == 100'000);
+  BOOST_TEST(d.wait() == "freeze");
+}
+
 BOOST_AUTO_TEST_CASE(T1_after_a_suspend_dead_connections_have_a_minute) {
   auto l = quiet();
   l.idle = 30s;

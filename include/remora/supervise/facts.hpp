@@ -87,10 +87,18 @@ struct over_budget {
 };
 /// The machine was suspended since the fact before; the monotonic clock did not count it.
 struct woke {};
+/// The agent's CLI tries again by itself: until then its silence tells nothing.
+struct retrying {
+  milliseconds wait{0};
+};
+/// It meets one error again and again; what the attempt has come to.
+struct looping {
+  agent::outcome met;
+};
 
 using fact = std::variant<begin, prepared, prepare_failed, started, spawn_failed, output,
                           worktree_changed, turn_ended, mutated, frozen, exited, emptied, saved,
                           save_failed, verified, published, publish_failed, deadline, stop, alive,
-                          silent, over_budget, allowed, denied, woke>;
+                          silent, over_budget, allowed, denied, woke, retrying, looping>;
 
 }  // namespace remora::supervise

@@ -54,6 +54,8 @@ class task_machine {
   void take(const stop& f, time_point now);
   void take(const over_budget& f, time_point now);
   void take(const woke& f, time_point now);
+  void take(const retrying& f, time_point now);
+  void take(const looping& f, time_point now);
 
   // While it runs (running.cpp).
   void run(time_point now);
