@@ -300,6 +300,10 @@ class claude_adapter final : public adapter {
     return std::make_unique<claude_parser>();
   }
 
+  std::string message_line(std::string_view text) const override {
+    return user_line(json::array{{{"type", "text"}, {"text", to_utf8(text)}}});
+  }
+
   agent::launch plan_launch(const agent_config& config, const launch_request& r) const override {
     agent::launch l = start_of(*this, config);
     append(l.argv,
@@ -318,7 +322,7 @@ class claude_adapter final : public adapter {
     l.environment.emplace_back("CLAUDE_CODE_ENABLE_TASKS", "0");
     append(l.pass_env, {"ANTHROPIC_*", "CLAUDE_*"});
     append(l.pass_env, config.pass_env);
-    l.stdin_bytes = user_line(json::array{{{"type", "text"}, {"text", to_utf8(r.prompt)}}});
+    l.stdin_bytes = message_line(r.prompt);
     l.keep_stdin_open = true;  // end of file would end it before it takes a further prompt
     return l;
   }

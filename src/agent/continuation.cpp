@@ -45,6 +45,10 @@ class builder {
   std::uint32_t last_number() const {
     return last_ ? last_->number : std::max(in_.attempt, 2u) - 1;
   }
+  /// It was asked for a note to its successor, and left one: that is read first.
+  bool handed_over() const {
+    return in_.last.verdict == verdict::timed_out && in_.last.detail == "soft";
+  }
   std::string diff_command() const {
     return base_.empty() || ref_.empty() ? "" : fmt::format(": `git diff {} {}`", base_, ref_);
   }
@@ -179,7 +183,9 @@ section builder::tools() const {
 }
 
 section builder::notes() const {
-  section s{"The notes it left in `$REMORA_NOTES`:", "notes"};
+  section s{handed_over() ? "The notes it left in `$REMORA_NOTES`, the last one for you:"
+                          : "The notes it left in `$REMORA_NOTES`:",
+            "notes"};
   s.keep = keep::tail;
   s.left_out = "older lines of the notes: read `$REMORA_NOTES`";
   if (in_.mind) s.lines = lines_of(fence_.clean(in_.mind->notes()));
@@ -294,6 +300,10 @@ std::string builder::build() {
   const std::string* left[] = {&shown_[plan_],     &shown_[decisions_], &messages,
                                &shown_[thoughts_], &shown_[tools_],     &words,
                                &shown_[notes_],    &shown_[files_],     &shown_[diff_]};
+  if (handed_over()) {
+    std::rotate(std::begin(left), std::begin(left) + 2, std::begin(left) + 3);  // messages
+    std::rotate(std::begin(left), std::begin(left) + 6, std::begin(left) + 7);  // notes
+  }
   const auto nothing = [](const std::string* part) { return part->empty(); };
   if (!std::all_of(std::begin(left), std::end(left), nothing) || !shown_[verification_].empty())
     add(label);

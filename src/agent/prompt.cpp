@@ -9,6 +9,7 @@ namespace remora::agent {
 namespace {
 
 constexpr std::size_t names_shown = 10;
+constexpr std::string_view note_heading = "Hand-off note";
 
 std::string with_newline(std::string_view text) {
   std::string line(text);
@@ -52,6 +53,26 @@ std::string first_prompt(const first_prompt_input& in) {
   if (in.brief) text += "\n# How to work here\n\n" + brief_part() + unseen_part(in.unseen);
   if (!rules.empty()) text += "\n" + rules;
   return text;
+}
+
+std::string note_request(std::chrono::milliseconds left, std::string_view notes) {
+  return fmt::format(
+      "Your time for this task is nearly over: {} are left. Finish the step that you are at and "
+      "begin no other one. Then append a note for your successor to the file {}: what is done, "
+      "what is left, what you have learnt that the files do not show, and what to do next; at most "
+      "300 words. After that, end. If you cannot write the file, answer with the note instead, "
+      "under the first line \"{}\". Only if all of the task is done already: say that, and write "
+      "no note.",
+      format_duration(left), notes, note_heading);
+}
+
+bool is_note(std::string_view answer) {
+  std::string_view first = trim(answer);
+  first = first.substr(0, first.find('\n'));
+  constexpr std::string_view marks = "#*_: \r\t";  // models like to mark a heading as one
+  const std::size_t from = first.find_first_not_of(marks);
+  return from != first.npos &&
+         first.substr(from, first.find_last_not_of(marks) + 1 - from) == note_heading;
 }
 
 }  // namespace remora::agent

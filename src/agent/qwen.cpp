@@ -159,6 +159,10 @@ class qwen_adapter final : public adapter {
     return std::make_unique<qwen_parser>();
   }
 
+  std::string message_line(std::string_view text) const override {
+    return user_line(json::value(to_utf8(text)));
+  }
+
   agent::launch plan_launch(const agent_config& config, const launch_request& r) const override {
     agent::launch l = start_of(*this, config);
     append(l.argv, {"-o", "stream-json", "--input-format", "stream-json"});
@@ -169,7 +173,7 @@ class qwen_adapter final : public adapter {
     l.environment.emplace_back("QWEN_CODE_NO_RELAUNCH", "true");
     append(l.pass_env, {"OPENAI_*", "QWEN_*", "DASHSCOPE_*"});
     append(l.pass_env, config.pass_env);
-    l.stdin_bytes = user_line(json::value(to_utf8(r.prompt)));
+    l.stdin_bytes = message_line(r.prompt);
     l.keep_stdin_open = true;
     return l;
   }

@@ -8,6 +8,7 @@
 #include <remora/process/host.hpp>
 #include <remora/run/environment.hpp>
 #include <remora/run/run_store.hpp>
+#include <remora/supervise/outer_limits.hpp>
 
 #include "run/account_book.hpp"
 #include "run/budget.hpp"
@@ -35,6 +36,7 @@ struct run_context {
   std::optional<supervise::over_budget> over_budget;          ///< of the run
   std::map<std::string, std::string> accounts;                ///< of each agent
   std::unique_ptr<account_book> book;
+  supervise::outer_limits outer;  ///< of its agents
 
   /// Whose account is to be open, of the agents of a task's list from `first` on.
   account_book::request request_of(std::size_t task, std::size_t first) const {

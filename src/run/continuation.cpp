@@ -19,7 +19,7 @@ std::string continuation(const continuation_request& r, const task_changes* chan
   in.attempt = r.attempt;
   const bool told = !r.mind.attempts().empty() && r.mind.attempts().back().ended_with;
   in.last = told ? *r.mind.attempts().back().ended_with : r.last;
-  in.wall = r.task.limits.wall;
+  in.wall = std::min(r.task.limits.wall, r.wall.value_or(r.task.limits.wall));
   in.mind = &r.mind;
   in.ref = readable_ref(r);
   in.base = r.base.hex();

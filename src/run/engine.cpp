@@ -64,7 +64,8 @@ result<void> engine::impl::open(const run_id& id, plan what) {
                                 .used = {},
                                 .over_budget = {},
                                 .accounts = {},
-                                .book = {}});
+                                .book = {},
+                                .outer = {}});
   context->broken = [this](error e) {
     if (!failure) failure = std::move(e);
     inbox.post(stop_asked());

@@ -89,6 +89,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   exit_.reset();
   finished_whole_ = troubled_ = retrying_ = false;
   repetition_ = {};
+  notes_before_.reset();
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
 
@@ -141,7 +142,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   if (!launch.stdin_bytes.empty()) child_->write_stdin(launch.stdin_bytes);
   if (!launch.keep_stdin_open) child_->close_stdin();
   take_worktree();
-  post(supervise::started());
+  post(supervise::started{run_.outer.wall(agent_->name)});
   pumps_.spawn("pump", pump(child_));
 }
 
@@ -196,6 +197,7 @@ asio::awaitable<result<std::string>> task_runner::make_prompt() {
                                   .base = start_.base,
                                   .files = files,
                                   .head_note = head_note_,
+                                  .wall = run_.outer.wall(agent_->name),
                                   .in_place = in_place_,
                                   .fence = random_fence()};
   if (files.is_zero()) co_return continuation(next, nullptr);
@@ -276,6 +278,25 @@ void task_runner::look_for_life() {
     post(supervise::silent());
 }
 
+/// Where it can be spoken to, and has not said that it is done.
+void task_runner::ask_for_note(std::chrono::milliseconds left) {
+  if (!child_ || !parser_ || parser_->wants_stdin_closed()) return;
+  const std::string line =
+      adapter_->message_line(agent::note_request(left, run_.layout.notes(task_.id).string()));
+  if (line.empty()) return;
+  child_->write_stdin(line);
+  notes_before_ = store_->notes(notes_kept);
+  run_.tell("note_asked", about({{"left_ms", left.count()}}));
+}
+
+/// A tool wrote its note, or its answer is one.
+bool task_runner::has_handed_over(const agent::event& e) {
+  if (!notes_before_) return false;
+  if (const auto* end = std::get_if<agent::finished>(&e)) return agent::is_note(end->text);
+  return std::holds_alternative<agent::tool_result>(e) &&
+         store_->notes(notes_kept) != notes_before_;
+}
+
 /// The exit, once its output has been read (or could not be within bounds).
 void task_runner::flush_exit() {
   drain_.set(std::nullopt);
@@ -353,6 +374,10 @@ void task_runner::on_event(const agent::event& e) {
     if (call && call.mapped().mutates) feed(supervise::mutated());
   }
   if (std::holds_alternative<agent::turn_ended>(e)) feed(supervise::turn_ended());
+  if (has_handed_over(e)) {
+    notes_before_.reset();
+    return feed(supervise::handed_over());
+  }
   if (const auto* end = std::get_if<agent::finished>(&e)) finished_whole_ = end->ok;
   if (begins_work(e)) finished_whole_ = false;
 }

@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <exception>
 #include <remora/checkpoint/foreign.hpp>
+#include <remora/core/units.hpp>
 
 namespace remora::run {
 namespace asio = boost::asio;
@@ -190,6 +191,7 @@ void task_runner::perform(const supervise::action& a) {
                  },
                  [&](const supervise::save& s) { enqueue(s); },
                  [&](const supervise::look&) { look_for_life(); },
+                 [&](const supervise::ask_for_note& n) { ask_for_note(n.left); },
                  [&](const supervise::quarantine&) { quarantine(); },
                  [&](const supervise::end_attempt& e) { end_attempt(e); },
                  [&](const supervise::back_off&) { phase("backoff"); },
@@ -235,6 +237,7 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
   if (native_ && e.outcome.verdict != agent::verdict::completed)
     native_failed_ =
         out_bytes_ == 0 || e.outcome.text.find("No conversation found") != std::string::npos;
+  learn_limit(e.outcome, lasted);
   mind_.end_attempt(e.outcome, ends_at_.value_or(run_.time.wall()));
   const agent::verdict v = e.outcome.verdict;
   if (v == agent::verdict::rate_limited || v == agent::verdict::auth_failed)
@@ -250,6 +253,18 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
                                     {"duration_ms", lasted.count()}}));
   child_.reset();
   parser_.reset();
+}
+
+/// `lasted` of an attempt that somebody else may have ended.
+void task_runner::learn_limit(const agent::outcome& o, std::chrono::milliseconds lasted) {
+  const auto wall = run_.outer.ended(agent_->name, o, lasted);
+  if (!wall) return;
+  run_.tell("limit_learnt", about({{"agent", agent_->name}, {"wall_ms", wall->count()}}));
+  warn(
+      fmt::format("agent '{}' was ended twice by somebody else, {} after its start: from now on it "
+                  "is saved and "
+                  "ended after {}; 'limits.wall' of the plan can say so from the first attempt on",
+                  agent_->name, format_duration(lasted), format_duration(*wall)));
 }
 
 std::string task_runner::branch() const {

@@ -22,6 +22,9 @@
 
 namespace remora::run {
 
+/// Of $REMORA_NOTES, its last bytes.
+inline constexpr std::size_t notes_kept = 16u << 10;
+
 class task_runner {
  public:
   task_runner(run_context& run, const task_plan& task, task_start start,
@@ -66,6 +69,7 @@ class task_runner {
   void warn(std::string text);
   boost::json::object about(boost::json::object payload) const;
   void end_attempt(const supervise::end_attempt& e);
+  void learn_limit(const agent::outcome& o, std::chrono::milliseconds lasted);
   void quarantine();
   /// `slot`, of `start_`, keeps its files and gives up the branch.
   void give_up(std::string& slot);
@@ -100,6 +104,8 @@ class task_runner {
   void on_error(const agent::agent_error& e);
   void watch_budget(bool next_turn);
   void look_for_life();
+  void ask_for_note(std::chrono::milliseconds left);
+  bool has_handed_over(const agent::event& e);
   void flush_exit();
 
   // task_save.cpp: checkpoints
@@ -185,6 +191,7 @@ class task_runner {
   bool troubled_ = false;        ///< by an error that its CLI does not go on from
   bool retrying_ = false;        ///< its CLI does, so it said last
   agent::repetition repetition_;
+  std::optional<std::string> notes_before_;  ///< it was asked for a note
   io::deadline start_limit_, drain_;
   agent::outcome last_outcome_;
   command_runner commands_;

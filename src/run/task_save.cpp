@@ -14,7 +14,6 @@ namespace asio = boost::asio;
 namespace json = boost::json;
 namespace {
 
-constexpr std::size_t notes_kept = 16u << 10;
 constexpr std::size_t result_kept = 1u << 20;
 
 }  // namespace

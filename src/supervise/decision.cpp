@@ -46,7 +46,7 @@ std::string_view name(const fact& f) {
       "exited",    "emptied",          "saved",          "save_failed", "verified",
       "published", "publish_failed",   "deadline",       "stop",        "alive",
       "silent",    "over_budget",      "allowed",        "denied",      "woke",
-      "retrying",  "looping"};
+      "retrying",  "looping",          "handed_over"};
   return names[f.index()];
 }
 

@@ -25,12 +25,17 @@ constexpr milliseconds patience{60'000};
 
 }  // namespace
 
-void task_machine::run(time_point now) {
+void task_machine::run(std::optional<milliseconds> learnt, time_point now) {
   phase_ = running;
-  wall_at_ = now + limits_.wall;
+  began_ = now;
+  const bool shorter = learnt && *learnt < limits_.wall;
+  const milliseconds wall = shorter ? *learnt : limits_.wall;
+  const milliseconds soft = shorter ? std::min(limits_.soft, wall / 5) : limits_.soft;
+  wall_at_ = now + wall;
+  if (shorter) because("at most " + format_duration(wall) + ": somebody else ends it soon after");
   lives(now);
   heard_ = false;
-  if (is_set(limits_.soft) && limits_.soft < limits_.wall) soft_at_ = wall_at_ - limits_.soft;
+  if (is_set(soft) && soft < wall) soft_at_ = wall_at_ - soft;
   cadence_.attempt_started(now);
   if (stop_) {
     decide(stopped(), stopped_reason());
@@ -81,7 +86,10 @@ void task_machine::forgive(duration lost, time_point now) {
 // with, so it never decides.
 void task_machine::running_deadline(time_point now) {
   if (now >= wall_at_)
-    return time_out("wall", format_duration(limits_.wall) + " since its start", now);
+    return time_out(
+        "wall",
+        format_duration(std::chrono::floor<milliseconds>(wall_at_ - began_)) + " since its start",
+        now);
   if (const milliseconds silence = longest_silence(); is_set(silence)) {
     const bool over = now >= last_sign_ + silence;
     if (over && answer_by_ && now >= *answer_by_) {
@@ -100,6 +108,7 @@ void task_machine::running_deadline(time_point now) {
   if (soft_at_ && now >= *soft_at_) {
     soft_at_.reset();
     cadence_.soft();
+    actions_.emplace_back(ask_for_note{std::chrono::floor<milliseconds>(wall_at_ - now)});
   }
 }
 

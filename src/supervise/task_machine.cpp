@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <remora/core/units.hpp>
+#include <remora/supervise/outer_limits.hpp>
 #include <remora/supervise/task_machine.hpp>
 #include <utility>
 
@@ -12,6 +13,16 @@ namespace remora::supervise {
 
 using agent::verdict;
 using enum phase;
+
+namespace {
+
+/// By a person, or by our request for a note: its success is none of the task's.
+bool was_told_to_end(const agent::outcome& o) {
+  return o.verdict == verdict::interrupted || o.verdict == verdict::cancelled ||
+         (o.verdict == verdict::timed_out && o.detail == "soft");
+}
+
+}  // namespace
 
 task_machine::task_machine(limits l, std::uint64_t seed)
     : limits_(l), cadence_(l.checkpoints), chain_(l, seed) {}
@@ -89,8 +100,8 @@ void task_machine::take(const prepare_failed& f, time_point now) {
   end(f.damaged ? task_outcome::interrupted : task_outcome::failed);
 }
 
-void task_machine::take(const started&, time_point now) {
-  if (phase_ == starting) run(now);
+void task_machine::take(const started& f, time_point now) {
+  if (phase_ == starting) run(f.wall, now);
 }
 
 void task_machine::take(const spawn_failed& f, time_point now) {
@@ -133,6 +144,10 @@ void task_machine::take(const looping& f, time_point now) {
   freeze_tree(now);
 }
 
+void task_machine::take(const handed_over&, time_point now) {
+  if (phase_ == running) time_out("soft", "it has left a note for its successor", now);
+}
+
 void task_machine::take(const turn_ended&, time_point now) {
   sign_of_life(now);
   cadence_.turn_ended();
@@ -150,14 +165,15 @@ void task_machine::take(const frozen& f, time_point now) {
 void task_machine::take(const exited& f, time_point now) {
   switch (phase_) {
     case starting:
-    case running:
       decide(f.concluded, "exit");
+      return kill_tree(now);
+    case running:
+      decide(judge_exit(f.concluded, std::chrono::floor<milliseconds>(now - began_)), "exit");
       return kill_tree(now);
     case freezing:
       // Nobody has signalled it: that it completed at the last moment is its own doing. After a
       // signal, some exit with 0 because they were told to go.
-      if (verdict_->verdict != verdict::interrupted && verdict_->verdict != verdict::cancelled &&
-          f.concluded.verdict == verdict::completed)
+      if (f.concluded.verdict == verdict::completed && !was_told_to_end(*verdict_))
         decide(f.concluded, "exit");
       return kill_tree(now);
     case grace:

@@ -275,6 +275,35 @@ BOOST_AUTO_TEST_CASE(the_diff_is_cut_first_and_every_cut_is_said) {
   BOOST_TEST(text.find("… 1 or more lines of the diff" + command) != text.npos);
 }
 
+BOOST_AUTO_TEST_CASE(a_note_that_was_asked_for_is_read_first) {
+  const state mind = worked();
+  continuation_input in = big(mind);
+  const auto before = [&](std::string_view a, std::string_view b) {
+    const std::string text = continuation(in);
+    return text.find(a) < text.find(b);
+  };
+  BOOST_TEST(before("<<<plan", "<<<notes"));
+  in.last = {verdict::timed_out, "soft", {}};
+  BOOST_TEST(before("<<<notes", "<<<messages"));
+  BOOST_TEST(before("<<<messages", "<<<plan"));
+  BOOST_TEST(before("the last one for you", "<<<notes"));
+}
+
+BOOST_AUTO_TEST_CASE(a_request_for_a_note_says_how_long_and_where) {
+  const std::string text = note_request(std::chrono::seconds(90), "/state/notes");
+  BOOST_TEST(text.find("1m30s are left") != text.npos);
+  BOOST_TEST(text.find("the file /state/notes:") != text.npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_is_a_note_by_its_first_line) {
+  for (const char* note :
+       {"Hand-off note\nthe lexer is done", "\n## Hand-off note\n", "**Hand-off note:**\r\nx"})
+    BOOST_TEST(is_note(note), note);
+  for (const char* none :
+       {"", "All is done.", "I left a\nHand-off note", "Hand-off note is written", "**"})
+    BOOST_TEST(!is_note(none), none);
+}
+
 BOOST_AUTO_TEST_CASE(notes_lose_their_head_last_of_all) {
   state mind = begun();
   std::string notes;

@@ -238,6 +238,93 @@ class Errors(Job):
         self.assertIn("error loop", [e["reason"] for e in events if e["type"] == "checkpoint_saved"])
 
 
+# A stand-in for Claude Code, which takes a message while it works. $SEEN/manner says what it does with one.
+SPOKEN_TO = r"""
+import json, os, sys, time
+seen = os.environ["SEEN"]
+with open(f"{seen}/pids.job", "a") as pids:
+    print(os.getpid(), file=pids)
+
+def read():
+    return json.loads(sys.stdin.readline())["message"]["content"][0]["text"]
+
+def say(**line):
+    print(json.dumps(line), flush=True)
+
+def block(**content):
+    say(type="assistant", session_id="s", message={"id": "m", "content": [content]})
+
+def end(text):
+    block(type="text", text=text)
+    say(type="result", subtype="success", is_error=False, result=text, session_id="s", num_turns=1)
+    sys.stdin.read()
+    sys.exit(0)
+
+with open(f"{seen}/prompt.{os.environ['REMORA_ATTEMPT']}", "w") as prompt:
+    prompt.write(read())
+say(type="system", subtype="init", session_id="s", cwd=os.getcwd(), tools=[], model="m")
+if os.environ["REMORA_ATTEMPT"] != "1":
+    end("done")
+block(type="tool_use", id="t1", name="Bash", input={"command": "make"})
+request = read()
+with open(f"{seen}/request", "w") as out:
+    out.write(request)
+manner = open(f"{seen}/manner").read()
+if manner == "file":
+    with open(os.environ["REMORA_NOTES"], "a") as notes:
+        print("the lexer is done, the parser is not", file=notes)
+    say(type="user", session_id="s", message={"content": [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]})
+    time.sleep(987654)
+end("Hand-off note\nthe lexer is done, the parser is not" if manner == "answer" else "all is done")
+"""
+
+
+class Notes(Job):
+    def run_it(self, manner, adapter="claude"):
+        (self.seen / "manner").write_text(manner)
+        plan = Path(self.plan(["job"], "defaults: {limits: {wall: 60s, soft: 58s}}", SPOKEN_TO))
+        plan.write_text(plan.read_text().replace("adapter: text", f"adapter: {adapter}").replace("command: [sh,", f"command: [{sys.executable},"))
+        return self.events(self.remora("run", str(plan), "--json"))
+
+    def ends(self, events):
+        return [(e["verdict"], e["detail"]) for e in events if e["type"] == "attempt_ended"]
+
+    def test_who_can_be_spoken_to_is_asked_for_a_note_that_its_successor_reads_first(self):
+        for manner, label in (("file", "notes"), ("answer", "messages")):
+            with self.subTest(manner):
+                events = self.run_it(manner)
+                self.assertEqual(self.ends(events), [("timed_out", "soft"), ("completed", "no_changes")])
+                self.assertIn(str(self.repo), (self.seen / "request").read_text())
+                prompt = (self.seen / "prompt.2").read_text()
+                note = prompt.index("the lexer is done, the parser is not")
+                self.assertLess(prompt.index(f"<<<{label}"), note)
+                self.assertLess(note, prompt.index("Bash"))
+                self.assertIn("it had been asked to hand over", prompt)
+
+    def test_who_is_done_when_it_is_asked_has_completed(self):
+        self.assertEqual(self.ends(self.run_it("done")), [("completed", "no_changes")])
+
+
+# Somebody else ends it, eleven seconds after its start.
+ENDED = r"""
+cat > /dev/null
+echo $$ >> "$SEEN/pids.job"
+echo "$REMORA_ATTEMPT" >> lives
+[ "$REMORA_ATTEMPT" = 4 ] || exec sleep 987654
+"""
+
+
+class OuterLimits(Job):
+    def test_a_limit_that_somebody_else_keeps_is_learnt(self):
+        plan = Path(self.plan(["job"], "", ENDED))
+        plan.write_text(plan.read_text().replace("command: [sh,", "command: [timeout, '11', sh,"))
+        events = self.events(self.remora("run", str(plan), "--json"))
+        ends = [(e["verdict"], e["detail"]) for e in events if e["type"] == "attempt_ended"]
+        self.assertEqual(ends, [("timed_out", "external")] * 2 + [("timed_out", "wall"), ("completed", "")])
+        [learnt] = [e for e in events if e["type"] == "limit_learnt"]
+        self.assertEqual((learnt["agent"], learnt["wall_ms"] // 1000), ("sh", 9))
+
+
 class Accounts(Job):
     def job(self, tasks, agents, more="", parallel=8):
         plan = Path(self.plan(tasks, more, LIMITED))

@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(those_by_interval_use_at_most_a_twentieth_of_the_time) {
 BOOST_AUTO_TEST_CASE(a_checkpoint_before_wall) {
   auto d = running({.turns = 0, .mutations = false, .interval = 0ms, .min_gap = 5s}, 120s);
   BOOST_TEST(d.wakes_in() == 880'000);
-  BOOST_TEST(d.wait() == "save soft");
+  BOOST_TEST(d.wait() == "ask for a note, save soft");
   d.answer();
   BOOST_TEST(d.wakes_in() == 120'000);
   BOOST_TEST(d.wait() == "freeze");

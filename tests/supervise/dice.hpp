@@ -49,7 +49,7 @@ inline agent::outcome random_outcome(dice& d) {
 }
 
 inline fact any_fact(dice& d) {
-  switch (d.below(26)) {
+  switch (d.below(27)) {
     case 0:
       return begin{};
     case 1:
@@ -94,6 +94,8 @@ inline fact any_fact(dice& d) {
       return retrying{milliseconds(d.below(100'000))};
     case 23:
       return d.one_in(30) ? fact(looping{random_outcome(d)}) : fact(alive{});
+    case 24:
+      return d.one_in(30) ? fact(handed_over{}) : fact(alive{});
     case 20:
       return allowed{};
     case 21:

@@ -318,17 +318,6 @@ BOOST_AUTO_TEST_CASE(the_answer_to_an_earlier_checkpoint_does_not_end_a_wait) {
   BOOST_TEST(d.where() == "saving");
 }
 
-BOOST_AUTO_TEST_CASE(who_meets_one_error_for_ever_is_saved_and_ended_for_it) {
-  auto d = at(phase::running);
-  BOOST_TEST(d.tell(looping{{verdict::context_full, {}, "too long"}}) == "freeze");
-  BOOST_TEST(d.tell(looping{{verdict::failed, "loop", {}}}) == "");
-  BOOST_TEST(d.tell(frozen{}) == "save error loop");
-  BOOST_TEST(d.answer() == "signal, thaw");
-  d.tell(exited{{verdict::failed, "143", {}}});
-  d.tell(emptied{});
-  BOOST_TEST(d.answer() == "end context_full +, spawn 2");
-}
-
 BOOST_AUTO_TEST_CASE(T1_the_most_severe_of_several_deadlines_comes_first) {
   auto l = quiet();
   l.wall = 1500ms;

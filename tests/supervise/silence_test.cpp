@@ -68,7 +68,7 @@ BOOST_AUTO_TEST_CASE(O9_what_we_did_not_run_for_is_not_held_against_an_agent) {
   d.now += 20s + 1h;  // the first look was due an hour ago
   BOOST_TEST(d.make(deadline{}) == "");
   BOOST_TEST(d.last.decided.value().because == "did not run for 1h00m");
-  BOOST_TEST(d.wait() == "save soft");
+  BOOST_TEST(d.wait() == "ask for a note, save soft");
   BOOST_TEST((d.now == t0 + 1h + 90s));
   d.answer();
   BOOST_TEST(d.wait() == "freeze");
@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(T1_a_suspend_puts_no_other_deadline_off_and_shortens_none) 
   auto d = running(l);
   d.tell(output{}, 5s);
   d.tell(woke{}, 1s);
-  BOOST_TEST(d.wait() == "save soft");
+  BOOST_TEST(d.wait() == "ask for a note, save soft");
   BOOST_TEST((d.now == t0 + 80s));
   d.answer();
   BOOST_TEST(d.wait() == "freeze");

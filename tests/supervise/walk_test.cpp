@@ -81,6 +81,7 @@ class world {
   void perform(const quarantine&);
   void perform(const end_attempt& a);
   void perform(const look&) { look_asked_ = true; }
+  void perform(const ask_for_note&) { note_asked_ = true; }
   void perform(const back_off&);
   void perform(const verify&);
   void perform(const publish&);
@@ -106,7 +107,7 @@ class world {
   bool unsaved_turn_ = false;
   bool ended_ = true, lived_ = false, final_asked_ = false;
   std::uint32_t attempt_ = 0, counted_ = 0, agent_ = 0;
-  bool look_asked_ = false;
+  bool look_asked_ = false, note_asked_ = false;
   bool stopped_ = false, finished_ = false;
   std::string story_;
 };
@@ -320,6 +321,7 @@ bool world::move_the_tree() {
 
 void world::live() {
   if (tree_ != tree::running) return tell(deadline{});
+  if (std::exchange(note_asked_, false) && dice_.one_in(4)) return tell(handed_over{});
   if (std::exchange(look_asked_, false) && dice_.one_in(2))
     return dice_.one_in(2) ? tell(alive{}) : tell(silent{});
   switch (dice_.below(4)) {

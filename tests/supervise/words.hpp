@@ -40,6 +40,7 @@ struct say {
     return fmt::format("end {} {}", words(a.outcome), a.counted ? "+" : "-");
   }
   std::string operator()(const look&) const { return "look"; }
+  std::string operator()(const ask_for_note&) const { return "ask for a note"; }
   std::string operator()(const back_off& a) const {
     return fmt::format("back_off {}ms", a.base.count());
   }

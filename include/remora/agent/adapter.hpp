@@ -80,6 +80,11 @@ class adapter {
   /// Silence of this length before anything was printed is suspicious; zero: never (`text`).
   virtual std::chrono::milliseconds first_output_limit() const = 0;
   virtual bool resumes_sessions() const { return false; }
+  /// What to write to its stdin to tell it `text` while it works; empty: it cannot be spoken to.
+  virtual std::string message_line(std::string_view text) const {
+    (void)text;
+    return {};
+  }
   /// Program looked for when the plan names none.
   virtual std::string_view default_command() const = 0;
 };

@@ -50,4 +50,10 @@ struct continuation_input {
 /// message.
 std::string continuation(const continuation_input& in);
 
+/// What an agent is told at the soft deadline: to leave a note for its successor in the file
+/// `notes`, and to end. Pure.
+std::string note_request(std::chrono::milliseconds left, std::string_view notes);
+/// An answer that is such a note: its first line is the one that `note_request` names.
+bool is_note(std::string_view answer);
+
 }  // namespace remora::agent

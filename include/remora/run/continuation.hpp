@@ -20,6 +20,7 @@ struct continuation_request {
   git::oid base;
   git::oid files;         ///< the newest checkpoint's files commit; zero: there is none
   std::string head_note;  ///< where HEAD is, when it is not on the task's branch
+  std::optional<std::chrono::milliseconds> wall{};  ///< learnt, where that is shorter
   bool in_place = false;  ///< the successor works on in the worktree of its predecessor
   std::string fence;      ///< sixteen letters
 };

@@ -49,6 +49,11 @@ struct end_attempt {
 /// Look for the signs of life that cost something: an open tool call, processor time, traffic.
 /// Answered by `alive` or `silent`, at once.
 struct look {};
+/// Ask the agent for a note to its successor, where it can be spoken to: answered by `handed_over`,
+/// or not at all.
+struct ask_for_note {
+  milliseconds left{0};  ///< until `wall`
+};
 struct back_off {
   milliseconds base{0};
 };  ///< informative; `wake_at` holds the time with jitter
@@ -61,7 +66,7 @@ struct finish {
 };  ///< the end: whatever is still under way (a setup, a verification) is stopped
 
 using action = std::variant<prepare, ask, spawn, freeze, thaw, send_signal, kill, save, quarantine,
-                            end_attempt, look, back_off, verify, publish, finish>;
+                            end_attempt, look, ask_for_note, back_off, verify, publish, finish>;
 
 struct step {
   std::vector<action> actions;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <remora/agent/verdict.hpp>
 #include <string>
 #include <variant>
@@ -34,7 +35,9 @@ struct prepare_failed {
   /// What the repository should hold, or it could not be read: the task goes on once it can.
   bool damaged = false;
 };  ///< setup_failed, spawn_failed
-struct started {};  ///< exec proven
+struct started {
+  std::optional<milliseconds> wall{};  ///< learnt: somebody else ends its agent soon after
+};  ///< exec proven
 struct spawn_failed {
   std::string detail;
   bool killed = false;  ///< a signal ended the shim; nobody of its tree is left
@@ -95,10 +98,13 @@ struct retrying {
 struct looping {
   agent::outcome met;
 };
+/// It has left a note for its successor, as it was asked to, and works on nothing else.
+struct handed_over {};
 
-using fact = std::variant<begin, prepared, prepare_failed, started, spawn_failed, output,
-                          worktree_changed, turn_ended, mutated, frozen, exited, emptied, saved,
-                          save_failed, verified, published, publish_failed, deadline, stop, alive,
-                          silent, over_budget, allowed, denied, woke, retrying, looping>;
+using fact =
+    std::variant<begin, prepared, prepare_failed, started, spawn_failed, output, worktree_changed,
+                 turn_ended, mutated, frozen, exited, emptied, saved, save_failed, verified,
+                 published, publish_failed, deadline, stop, alive, silent, over_budget, allowed,
+                 denied, woke, retrying, looping, handed_over>;
 
 }  // namespace remora::supervise

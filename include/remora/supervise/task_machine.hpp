@@ -56,9 +56,10 @@ class task_machine {
   void take(const woke& f, time_point now);
   void take(const retrying& f, time_point now);
   void take(const looping& f, time_point now);
+  void take(const handed_over& f, time_point now);
 
   // While it runs (running.cpp).
-  void run(time_point now);
+  void run(std::optional<milliseconds> learnt, time_point now);
   void sign_of_life(time_point now);
   void lives(time_point now);
   void forgive_delay(time_point now);
@@ -129,7 +130,7 @@ class task_machine {
   std::string save_error_;
 
   // Deadlines.
-  time_point wall_at_{}, last_sign_{};
+  time_point began_{}, wall_at_{}, last_sign_{};
   time_point looked_at_{};               ///< for the costly signs, or the last sign
   std::optional<time_point> answer_by_;  ///< of the look that decides
   bool heard_ = false;                   ///< some sign of life since the start
