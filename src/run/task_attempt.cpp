@@ -67,6 +67,11 @@ json::object shortened(const agent::event& e) {
   return o;
 }
 
+/// EAGAIN: too many processes, as of an agent that forks without end.
+bool may_pass(const error& of_start) {
+  return is_lack(of_start) || of_start.is_errno(EAGAIN);
+}
+
 }  // namespace
 
 asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
@@ -130,7 +135,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   if (!child) {
     const bool killed = child.error().is(errc::killed);
     if (killed) take_worktree();  // the agent may have been there before the shim could tell
-    post(supervise::spawn_failed{child.error().what, killed});
+    post(supervise::spawn_failed{child.error().what, killed, may_pass(child.error())});
     co_return;
   }
   child_ = std::move(*child);

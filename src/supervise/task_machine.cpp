@@ -107,6 +107,7 @@ void task_machine::take(const started& f, time_point now) {
 void task_machine::take(const spawn_failed& f, time_point now) {
   if (phase_ != starting) return;
   if (f.killed) return conclude({verdict::crashed, "shim", f.detail}, now);
+  if (f.lacks) return conclude({verdict::crashed, "not_started", f.detail}, now);
   conclude({verdict::spawn_failed, f.detail, {}}, now);
 }
 

@@ -59,7 +59,7 @@ inline fact any_fact(dice& d) {
     case 3:
       return started{};
     case 4:
-      return spawn_failed{{}, d.one_in(2)};
+      return spawn_failed{{}, d.one_in(2), d.one_in(2)};
     case 5:
       return output{};
     case 6:

@@ -92,6 +92,21 @@ BOOST_AUTO_TEST_CASE(
   BOOST_TEST(d.tell(killed) == "end crashed/shim +, finish failed crashed/shim");
 }
 
+BOOST_AUTO_TEST_CASE(P10_a_start_that_lacked_a_process_is_tried_again_ever_later) {
+  auto l = quiet();
+  l.attempts = 3;
+  driven d(l);
+  d.tell(begin{});
+  d.tell(prepared{});
+  const spawn_failed lacks{"cannot start sh: EAGAIN", false, true};
+  for (const auto base : {1, 2}) {
+    BOOST_TEST(d.tell(lacks) ==
+               fmt::format("end crashed/not_started +, back_off {}ms", base * 1000));
+    BOOST_TEST(d.wait() == fmt::format("spawn {}", d.machine.attempt() + 1));
+  }
+  BOOST_TEST(d.tell(lacks) == "end crashed/not_started +, finish failed crashed/not_started");
+}
+
 BOOST_AUTO_TEST_CASE(an_agent_that_cannot_be_started_is_not_tried_again) {
   driven d(quiet());
   d.tell(begin{});

@@ -294,7 +294,7 @@ bool world::move_the_tree() {
   if (tree_ == tree::starting && dice_.one_in(2)) {
     if (dice_.one_in(40)) {
       tree_ = tree::none;
-      return tell(spawn_failed{"ENOENT", dice_.one_in(2)}), true;
+      return tell(spawn_failed{"ENOENT", dice_.one_in(2), dice_.one_in(2)}), true;
     }
     tree_ = tree::running;
     lived_ = true;

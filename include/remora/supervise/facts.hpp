@@ -41,6 +41,7 @@ struct started {
 struct spawn_failed {
   std::string detail;
   bool killed = false;  ///< a signal ended the shim; nobody of its tree is left
+  bool lacks = false;   ///< for want of processes, descriptors or memory, which may pass
 };
 struct output {};            ///< bytes on stdout or stderr
 struct worktree_changed {};  ///< by a save that found changed files
