@@ -379,13 +379,9 @@ result<void> plan_reader::checkpoints(const Node& node, draft& d) {
       field{"interval", [&](const Node& n) { return yaml_.duration(n, c.interval); }},
       field{"min_gap", [&](const Node& n) { return yaml_.duration(n, c.min_gap); }},
       field{"branch", [&](const Node& n) { return yaml_.flag(n, d.task.branch); }},
-      field{"max_file",
-            [&](const Node& n) { return yaml_.scalar(n, d.task.max_file_bytes, parse_size); }},
-      field{
-          "max_total",
-          [&](const Node& n) { return yaml_.scalar(n, d.task.max_checkpoint_bytes, parse_size); }},
-      field{"max_disk",
-            [&](const Node& n) { return yaml_.scalar(n, d.task.max_disk_bytes, parse_size); }},
+      field{"max_file", [&](const Node& n) { return yaml_.size(n, d.task.max_file_bytes); }},
+      field{"max_total", [&](const Node& n) { return yaml_.size(n, d.task.max_checkpoint_bytes); }},
+      field{"max_disk", [&](const Node& n) { return yaml_.size(n, d.task.max_disk_bytes); }},
   };
   return yaml_.map(node, "'checkpoint'", fields);
 }

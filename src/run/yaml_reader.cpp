@@ -91,6 +91,12 @@ result<void> yaml_reader::count(const YAML::Node& node, std::uint64_t& to) const
   return {};
 }
 
+result<void> yaml_reader::size(const YAML::Node& node, std::uint64_t& to) const {
+  REMORA_CHECK(scalar(node, to, parse_size));
+  if (to == 0) return at(node, "a size must be above zero; without this key the default holds");
+  return {};
+}
+
 result<void> yaml_reader::amount(const YAML::Node& node, double& to, bool may_be_zero) const {
   REMORA_CHECK(scalar(node, to, parse_amount));
   if (to == 0 && !may_be_zero)

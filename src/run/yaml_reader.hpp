@@ -38,6 +38,8 @@ class yaml_reader {
   result<void> duration(const YAML::Node& node, std::chrono::milliseconds& to) const;
   result<void> positive(const YAML::Node& node, std::uint32_t& to, std::uint32_t most) const;
   result<void> count(const YAML::Node& node, std::uint64_t& to) const;
+  /// Of bytes, above zero.
+  result<void> size(const YAML::Node& node, std::uint64_t& to) const;
   result<void> amount(const YAML::Node& node, double& to, bool may_be_zero) const;
   /// Reads a scalar with `parse(string_view)`; its error gets the place.
   template <class T, class Parse>

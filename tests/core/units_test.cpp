@@ -6,7 +6,7 @@ using namespace std::chrono_literals;
 
 BOOST_AUTO_TEST_SUITE(units)
 
-BOOST_AUTO_TEST_CASE(durations_need_a_known_unit) {
+BOOST_AUTO_TEST_CASE(T3_durations_need_a_known_unit_and_do_not_overflow) {
   BOOST_TEST((parse_duration("90s").value() == 90s));
   BOOST_TEST((parse_duration("1500ms").value() == 1500ms));
   BOOST_TEST((parse_duration("2h").value() == 2h));

@@ -148,6 +148,30 @@ BOOST_AUTO_TEST_CASE(errors_say_where_and_what) {
   check_error("version: 1\n\ttasks: x\n", "2:1", "");
 }
 
+BOOST_AUTO_TEST_CASE(T3_no_limit_is_nothing_negative_or_too_large) {
+  const auto refused = [](const std::string& key, std::initializer_list<const char*> values) {
+    for (const std::string value : values) {
+      const auto dot = key.find('.');
+      const std::string line =
+          dot == key.npos ? key + ": " + value
+                          : key.substr(0, dot) + ": {" + key.substr(dot + 1) + ": " + value + "}";
+      const std::string what = error_of(with_task("    " + line + "\n"));
+      BOOST_TEST(what.starts_with("/repo/plan.yaml:6:"), line << ": " << what);
+    }
+  };
+  for (const char* key : {"limits.wall", "limits.idle", "limits.first_output", "limits.tool",
+                          "limits.soft", "limits.grace", "limits.snapshot", "limits.rate_wait",
+                          "checkpoint.interval", "checkpoint.min_gap"})
+    refused(key,
+            {"0s", "-1s", "1001d", "9223372036854775807s", "99999999999999999999h", "nan", "5"});
+  for (const char* key : {"limits.turns", "limits.tokens", "attempts"})
+    refused(key, {"0", "-1", "1.5", "99999999999999999999", "18446744073709551615G", "inf"});
+  refused("limits.cost_usd", {"0", "-0.5", "1e400", "nan", "inf"});
+  for (const char* key : {"checkpoint.max_file", "checkpoint.max_total", "checkpoint.max_disk"})
+    refused(key, {"0", "-1", "99999999999999999999", "18446744073709551615G"});
+  refused("checkpoint.turns", {"-1", "99999999999999999999"});
+}
+
 BOOST_AUTO_TEST_CASE(an_empty_or_endless_file_is_an_error) {
   BOOST_TEST(error_of("") != "no error");
   BOOST_TEST(error_of("[]") != "no error");
@@ -239,7 +263,7 @@ BOOST_AUTO_TEST_CASE(where_a_plan_says_nothing_of_soft_it_follows_the_wall_that_
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_setting_that_no_plan_could_have_is_refused) {
+BOOST_AUTO_TEST_CASE(T3_a_setting_that_no_plan_could_have_is_refused) {
   const std::vector<std::pair<std::string, std::string>> wrong{
       {"limits.tokens", "KEY=VALUE is expected"},
       {"=4M", "KEY=VALUE is expected"},
