@@ -26,7 +26,7 @@ asio::awaitable<void> kill_the_shim(world& w) {
   BOOST_TEST(is_dead(daemon));
   BOOST_TEST(process::children_of(::getpid()).value().empty());  // no zombies of it either
 }
-BOOST_AUTO_TEST_CASE(the_tree_of_a_shim_that_died_is_ended_by_us) {
+BOOST_AUTO_TEST_CASE(P1_the_tree_of_a_shim_that_died_is_ended_by_us) {
   each_way(kill_the_shim);
 }
 

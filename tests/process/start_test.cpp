@@ -40,7 +40,7 @@ asio::awaitable<void> prints_and_exits(world& w) {
   const auto raw = read_file(w.root / "1" / "out");
   BOOST_TEST(raw.value() == "hello");
 }
-BOOST_AUTO_TEST_CASE(output_is_in_the_file_and_reported_before_the_exit) {
+BOOST_AUTO_TEST_CASE(O11_output_is_in_the_file_and_reported_before_the_exit) {
   each_way(prints_and_exits);
 }
 
@@ -54,7 +54,7 @@ asio::awaitable<void> exits_with(world& w) {
   const auto remains = process::inspect_attempt(w.root / "2");
   BOOST_TEST((remains.value().exit == exit_status::exited(3)));
 }
-BOOST_AUTO_TEST_CASE(exit_codes_are_told_and_kept) {
+BOOST_AUTO_TEST_CASE(P9_exit_codes_127_among_them_are_told_and_kept) {
   each_way(exits_with);
 }
 

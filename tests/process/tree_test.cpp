@@ -285,7 +285,7 @@ asio::awaitable<void> kill_zero(world& w) {
   BOOST_TEST((s.exit == exit_status::killed(SIGKILL)));
   BOOST_TEST(s.empty->proven);
 }
-BOOST_AUTO_TEST_CASE(an_agent_that_kills_its_own_group_hits_nobody_else) {
+BOOST_AUTO_TEST_CASE(P4_an_agent_that_kills_its_own_group_hits_nobody_else) {
   each_way(kill_zero);
 }
 
