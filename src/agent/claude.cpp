@@ -300,6 +300,7 @@ class claude_adapter final : public adapter {
     return std::make_unique<claude_parser>();
   }
 
+  /// It hears of it with the next result of a tool.
   std::string message_line(std::string_view text) const override {
     return user_line(json::array{{{"type", "text"}, {"text", to_utf8(text)}}});
   }

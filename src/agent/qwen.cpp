@@ -147,6 +147,8 @@ class qwen_parser final : public stream_json {
   bool metered_ = false;
 };
 
+/// It cannot be spoken to: it takes a message when its prompt has ended, and an interrupt ends it
+/// (0.15.10, exit status 130).
 class qwen_adapter final : public adapter {
  public:
   std::string_view name() const override { return "qwen"; }
@@ -159,10 +161,6 @@ class qwen_adapter final : public adapter {
     return std::make_unique<qwen_parser>();
   }
 
-  std::string message_line(std::string_view text) const override {
-    return user_line(json::value(to_utf8(text)));
-  }
-
   agent::launch plan_launch(const agent_config& config, const launch_request& r) const override {
     agent::launch l = start_of(*this, config);
     append(l.argv, {"-o", "stream-json", "--input-format", "stream-json"});
@@ -173,7 +171,7 @@ class qwen_adapter final : public adapter {
     l.environment.emplace_back("QWEN_CODE_NO_RELAUNCH", "true");
     append(l.pass_env, {"OPENAI_*", "QWEN_*", "DASHSCOPE_*"});
     append(l.pass_env, config.pass_env);
-    l.stdin_bytes = message_line(r.prompt);
+    l.stdin_bytes = user_line(json::value(to_utf8(r.prompt)));
     l.keep_stdin_open = true;
     return l;
   }

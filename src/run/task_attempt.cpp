@@ -383,7 +383,10 @@ void task_runner::on_event(const agent::event& e) {
     notes_before_.reset();
     return feed(supervise::handed_over());
   }
-  if (const auto* end = std::get_if<agent::finished>(&e)) finished_whole_ = end->ok;
+  if (const auto* end = std::get_if<agent::finished>(&e)) {
+    finished_whole_ = end->ok;
+    if (end->ok) notes_before_.reset();  // it hears of our request after it is done
+  }
   if (begins_work(e)) finished_whole_ = false;
 }
 
