@@ -39,6 +39,10 @@ void cadence::soft() {
   wish(reason::soft);
 }
 
+void cadence::requested() {
+  wish(reason::request);
+}
+
 void cadence::wish(reason r) {
   if (running_) wish_ = std::max(wish_.value_or(r), r);
 }
@@ -96,6 +100,8 @@ std::string_view name(cadence::reason r) {
       return "turn";
     case cadence::reason::soft:
       return "soft";
+    case cadence::reason::request:
+      return "request";
   }
   return "";
 }

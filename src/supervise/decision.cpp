@@ -41,12 +41,35 @@ std::string_view name(phase p) {
 
 std::string_view name(const fact& f) {
   static constexpr std::array<std::string_view, std::variant_size_v<fact>> names{
-      "begin",     "prepared",         "prepare_failed", "started",     "spawn_failed",
-      "output",    "worktree_changed", "turn_ended",     "mutated",     "frozen",
-      "exited",    "emptied",          "saved",          "save_failed", "verified",
-      "published", "publish_failed",   "deadline",       "stop",        "alive",
-      "silent",    "over_budget",      "allowed",        "denied",      "woke",
-      "retrying",  "looping",          "handed_over"};
+      "begin",
+      "prepared",
+      "prepare_failed",
+      "started",
+      "spawn_failed",
+      "output",
+      "worktree_changed",
+      "turn_ended",
+      "mutated",
+      "frozen",
+      "exited",
+      "emptied",
+      "saved",
+      "save_failed",
+      "verified",
+      "published",
+      "publish_failed",
+      "deadline",
+      "stop",
+      "alive",
+      "silent",
+      "over_budget",
+      "allowed",
+      "denied",
+      "woke",
+      "retrying",
+      "looping",
+      "handed_over",
+      "checkpoint_requested"};
   return names[f.index()];
 }
 

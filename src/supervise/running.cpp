@@ -141,4 +141,12 @@ std::optional<time_point> task_machine::running_wake() const {
   return at;
 }
 
+std::optional<deadlines_left> task_machine::deadlines() const {
+  if (phase_ != running) return std::nullopt;
+  deadlines_left left{.wall = wall_at_, .idle = {}, .soft = soft_at_};
+  if (const milliseconds silence = longest_silence(); is_set(silence))
+    left.idle = last_sign_ + silence;
+  return left;
+}
+
 }  // namespace remora::supervise

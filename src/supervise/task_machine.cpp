@@ -159,6 +159,11 @@ void task_machine::take(const mutated&, time_point now) {
   cadence_.mutated();
 }
 
+void task_machine::take(const checkpoint_requested&, time_point now) {
+  sign_of_life(now);
+  cadence_.requested();
+}
+
 void task_machine::take(const frozen& f, time_point now) {
   if (phase_ == freezing && !awaited_) save_frozen(f.whole, now);
 }

@@ -67,7 +67,7 @@ inline fact any_fact(dice& d) {
     case 7:
       return turn_ended{};
     case 8:
-      return mutated{};
+      return d.one_in(4) ? fact(checkpoint_requested{}) : fact(mutated{});
     case 9:
       return frozen{d.one_in(2)};
     case 10:

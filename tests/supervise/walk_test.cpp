@@ -330,7 +330,7 @@ void world::live() {
     case 1:
       return tell(alive{});
     case 2:
-      return tell(mutated{});
+      return dice_.one_in(4) ? tell(checkpoint_requested{}) : tell(mutated{});
     default:
       break;
   }

@@ -13,7 +13,7 @@ namespace remora::supervise {
 class cadence {
  public:
   /// The larger one names a checkpoint that several wishes led to.
-  enum class reason { interval, mutation, turn, soft };
+  enum class reason { interval, mutation, turn, soft, request };
 
   explicit cadence(const checkpoint_rules& rules) : rules_(rules) {}
 
@@ -25,6 +25,7 @@ class cadence {
   void turn_ended();
   void mutated();
   void soft();
+  void requested();
 
   /// The checkpoint to start now, if any; it is then in flight under `token`.
   std::optional<reason> start(std::uint64_t token, time_point now);

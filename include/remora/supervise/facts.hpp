@@ -46,7 +46,8 @@ struct spawn_failed {
 struct output {};            ///< bytes on stdout or stderr
 struct worktree_changed {};  ///< by a save that found changed files
 struct turn_ended {};
-struct mutated {};  ///< a tool that mutates has its result
+struct mutated {};               ///< a tool that mutates has its result
+struct checkpoint_requested {};  ///< by the agent
 struct frozen {
   bool whole = true;  ///< false: some of its tree still runs
 };
@@ -106,6 +107,6 @@ using fact =
     std::variant<begin, prepared, prepare_failed, started, spawn_failed, output, worktree_changed,
                  turn_ended, mutated, frozen, exited, emptied, saved, save_failed, verified,
                  published, publish_failed, deadline, stop, alive, silent, over_budget, allowed,
-                 denied, woke, retrying, looping, handed_over>;
+                 denied, woke, retrying, looping, handed_over, checkpoint_requested>;
 
 }  // namespace remora::supervise

@@ -17,6 +17,13 @@
 
 namespace remora::supervise {
 
+/// Of the attempt that runs: when what ends it comes, as far as that is known.
+struct deadlines_left {
+  time_point wall{};
+  std::optional<time_point> idle;  ///< if nothing is heard until then
+  std::optional<time_point> soft;  ///< not yet passed
+};
+
 class task_machine {
  public:
   /// `seed`: of the jitter, so that a test can replay it.
@@ -26,6 +33,8 @@ class task_machine {
   supervise::phase phase() const noexcept { return phase_; }
   /// The number of the newest attempt; 0: none yet.
   std::uint32_t attempt() const noexcept { return attempt_; }
+  /// Nothing where no agent runs, or it is being ended.
+  std::optional<deadlines_left> deadlines() const;
   std::uint32_t counted() const noexcept { return chain_.counted(); }
 
  private:
@@ -42,6 +51,7 @@ class task_machine {
   void take(const silent& f, time_point now);
   void take(const turn_ended& f, time_point now);
   void take(const mutated& f, time_point now);
+  void take(const checkpoint_requested& f, time_point now);
   void take(const frozen& f, time_point now);
   void take(const exited& f, time_point now);
   void take(const emptied& f, time_point now);
