@@ -65,8 +65,17 @@ attempt::attempt(asio::any_io_executor executor, const spawn_spec& spec, launche
       look_again_(executor, [this] { look_again(); }),
       let_go_(executor, [this] { let_go(); }) {
   register_shim(shim_pid_);
+  if (ends.requests) listen(executor, spec, std::move(ends.requests));
+  if (!ends.unheard.empty()) report(unheard{std::move(ends.unheard)});
   watch_control();
   watch_shim();
+}
+
+void attempt::listen(asio::any_io_executor executor, const spawn_spec& spec, unique_fd socket) {
+  requests_.emplace(
+      std::move(executor), std::move(socket), spec.socket,
+      request_socket::callbacks{.admits = [this](int pid) { return descends_from(pid, shim_pid_); },
+                                .tell = [this](asked request) { report(std::move(request)); }});
 }
 
 asio::awaitable<result<void>> attempt::started() {
@@ -104,6 +113,7 @@ result<child_use> attempt::use() {
 void attempt::abandon() {
   if (finished_) return;
   abandoned_ = true;
+  requests_.reset();
   command("end");
   if (shim_.open()) ::syscall(SYS_pidfd_send_signal, shim_.get(), SIGCONT, nullptr, 0);
   out_.close();
@@ -208,6 +218,7 @@ void attempt::watch_shim() {
 
 void attempt::on_shim_end(exit_status status) {
   shim_.close();
+  requests_.reset();
   forget_shim(shim_pid_);
   read_control();  // what it said last
   control_.close();

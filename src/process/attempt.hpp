@@ -15,6 +15,7 @@
 #include "process/launched.hpp"
 #include "process/orphans.hpp"
 #include "process/output_pipe.hpp"
+#include "process/request_socket.hpp"
 #include "process/stdin_queue.hpp"
 
 namespace remora::process {
@@ -27,6 +28,8 @@ struct attempt_ends {
   unique_fd err_read;
   unique_fd out_file;
   unique_fd err_file;
+  unique_fd requests;   ///< none: nobody may ask
+  std::string unheard;  ///< or none could be made: why
 };
 
 class attempt {
@@ -59,6 +62,7 @@ class attempt {
   void settle();
 
  private:
+  void listen(boost::asio::any_io_executor executor, const spawn_spec& spec, unique_fd socket);
   void watch_control();
   void read_control();
   void on_message(std::string_view text);
@@ -93,6 +97,7 @@ class attempt {
   output_pipe out_;
   output_pipe err_;
   stdin_queue stdin_;
+  std::optional<request_socket> requests_;  // while the shim is not reaped: its number is its own
   io::inbox<child_event> events_;
   io::condition answered_;
   io::deadline drained_;     // a process outside of the tree may hold the pipes for ever

@@ -105,6 +105,16 @@ result<void> make_attempt_files(const std::filesystem::path& dir, attempt_ends& 
   return {};
 }
 
+/// Not every file system knows sockets: an agent does its work without one.
+void make_socket(const spawn_spec& spec, attempt_ends& ours) {
+  if (spec.socket.empty()) return;
+  auto listening = listen_for_requests(spec.socket);
+  if (listening)
+    ours.requests = std::move(*listening);
+  else
+    ours.unheard = listening.error().what;
+}
+
 std::filesystem::path leaf_of(const spawn_spec& spec, const host_options& options) {
   if (!options.use_cgroups || spec.name.empty() || own_cgroup().empty()) return {};
   std::string name = spec.name;
@@ -121,9 +131,11 @@ std::vector<std::string> shim_arguments(const spawn_spec& spec, const std::files
   return arguments;
 }
 
-std::vector<std::string> environment_lines(const spawn_spec& spec) {
+std::vector<std::string> environment_lines(const spawn_spec& spec, bool may_ask) {
   std::vector<std::string> lines;
-  for (const auto& [name, value] : spec.environment) lines.push_back(name + "=" + value);
+  for (const auto& [name, value] : spec.environment)
+    if (name != socket_variable) lines.push_back(name + "=" + value);
+  if (may_ask) lines.push_back(fmt::format("{}={}", socket_variable, spec.socket.string()));
   return lines;
 }
 
@@ -135,7 +147,7 @@ result<launched> launch_shim(const std::filesystem::path& program, const spawn_s
                 fmt::format("cannot execute the shim {}: install remora-shim beside remora or set "
                             "REMORA_SHIM",
                             to_utf8(program.string())));
-  const std::vector<std::string> lines = environment_lines(spec);
+  const std::vector<std::string> lines = environment_lines(spec, static_cast<bool>(ours.requests));
   boost::process::v2::process_environment environment(lines);
   // In the order of shim_protocol.hpp.
   bind_descriptors descriptors{{theirs.stdin_read.get(), theirs.out_write.get(),
@@ -218,6 +230,7 @@ class machine_host final : public host {
       return made.error().is(errc::held) ? made.error()
                                          : fail(errc::environment, made.error().what);
     REMORA_CHECK(make_channels(ours, theirs));
+    make_socket(spec, ours);
     const std::filesystem::path leaf = leaf_of(spec, state_->options);
     REMORA_TRY(launched shim, launch_shim(state_->shim, spec, leaf, ours, theirs));
     // Later and not at once: it is called from inside the attempt.

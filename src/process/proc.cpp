@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <limits>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
 #include <string>
@@ -90,6 +91,26 @@ result<std::vector<int>> tree_of(int pid) {
     tree.insert(tree.end(), children.begin(), children.end());
   }
   return tree;
+}
+
+// Who dies on the way up leaves its children to somebody above it, and its number to anybody: who
+// bears it was started after its supposed child.
+result<bool> descends_from(int pid, int ancestor) {
+  constexpr int tries = 16;
+  for (int i = 0; i < tries; ++i) {
+    auto born = std::numeric_limits<std::uint64_t>::max();
+    int at = pid;
+    while (at > 1) {
+      const auto stat = read_stat(at);
+      if (!stat && (at == pid || !is_gone(stat.error()))) return stat.error();
+      if (!stat || stat->start_ticks > born) break;
+      if (stat->parent == ancestor) return true;
+      born = stat->start_ticks;
+      at = stat->parent;
+    }
+    if (at <= 1) return false;
+  }
+  return fail(errc::environment, fmt::format("the parents of process {} keep changing", pid));
 }
 
 result<std::chrono::milliseconds> cpu_time_of(std::span<const int> pids) {

@@ -27,6 +27,9 @@ result<proc_stat> read_stat(int pid);
 result<std::vector<int>> children_of(int pid);
 /// `pid` and all below it. Errors: errno.
 result<std::vector<int>> tree_of(int pid);
+/// Whether `ancestor` is above `pid`, at any distance. It is a child of ours that is not reaped:
+/// its number stays its own. Errors: errno (as where `pid` is gone); errc::environment.
+result<bool> descends_from(int pid, int ancestor);
 /// CPU time of these, with what their children that ended had used. It may be less than before: of
 /// who ignores SIGCHLD, what his children used is lost with them. Errors: errno.
 result<std::chrono::milliseconds> cpu_time_of(std::span<const int> pids);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -211,6 +213,32 @@ int use_cpu(const arguments& a) {
   wait_for_ever();
 }
 
+/// What is answered at $REMORA_SOCKET; `daemon`: to a process whose parents are gone.
+int ask(const arguments& a) {
+  if (a.at(0) == "daemon") {
+    const pid_t child = fork();
+    if (child == 0) {
+      setsid();
+      if (fork() != 0) _exit(0);
+    } else {
+      waitpid(child, nullptr, 0);
+      wait_for_ever();
+    }
+  }
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  const char* path = getenv("REMORA_SOCKET");
+  if (!path) return 96;
+  strncpy(name.sun_path, path, sizeof name.sun_path - 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) return 95;
+  const std::string line = a.at(0) + "\n";
+  if (send(fd, line.data(), line.size(), MSG_NOSIGNAL) < 0) return 94;
+  char c;
+  while (read(fd, &c, 1) > 0) say(std::string(1, c));
+  return 0;
+}
+
 int kill_group(const arguments&) {
   return kill(0, SIGKILL);
 }
@@ -238,6 +266,7 @@ int main(int argc, char** argv) {
       {"cat", copy_input},
       {"close-stdin", close_input},
       {"use-cpu", use_cpu},
+      {"ask", ask},
       {"kill-zero", kill_group}};
   const auto command = argc > 1 ? commands.find(argv[1]) : commands.end();
   if (command == commands.end()) return 97;

@@ -89,6 +89,8 @@ struct story {
   int frozen_whole = 0;
   int frozen_partly = 0;
   int thawed = 0;
+  std::vector<std::string> asked;
+  std::string unheard;
 };
 
 struct add_to {
@@ -99,6 +101,11 @@ struct add_to {
   void operator()(process::thawed&) const { ++s.thawed; }
   void operator()(process::exited& e) const { s.exit = e.status; }
   void operator()(process::emptied& e) const { s.empty = e; }
+  void operator()(process::asked& e) const {
+    s.asked.push_back(e.request);
+    e.answer("told " + e.request);
+  }
+  void operator()(process::unheard& e) const { s.unheard = e.why; }
 };
 
 template <class Until>

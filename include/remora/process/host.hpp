@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <remora/core/exit_status.hpp>
@@ -29,6 +30,9 @@ struct spawn_spec {
   /// Made by the host, 0700: `lock out err exit` (docs/architecture.md). Raw output is in `out` and
   /// `err` before anybody here sees it.
   std::filesystem::path attempt_dir;
+  /// Where its tree may ask, below a directory that is there once the host has made `attempt_dir`
+  /// (requests.hpp); removed with it. Empty: nowhere. In its environment as `socket_variable`.
+  std::filesystem::path socket;
   std::string name;  ///< of the cgroup leaf, and in messages: `<run>.<task>.<attempt>`
 };
 
@@ -38,6 +42,9 @@ struct identity {
   std::uint64_t start_ticks = 0;  ///< field 22 of /proc/PID/stat
   std::string boot;
 };
+
+/// Holds `spawn_spec::socket`, where that could be made.
+constexpr const char* socket_variable = "REMORA_SOCKET";
 
 // --- what a child reports, in order ---
 struct out_bytes {
@@ -59,7 +66,17 @@ struct emptied {
 };  ///< nobody is left, pipes drained for at most 2 s. proven = false: the shim died and its tree
     ///< could not be seen to be gone. unsaved_bytes: of the output, what could not be appended to
     ///< `out` or `err` (a full disk); it was reported all the same
-using child_event = std::variant<out_bytes, err_bytes, frozen, thawed, exited, emptied>;
+/// A request of a process of its tree, one line without its newline.
+struct asked {
+  std::string request;
+  /// One line without its newline; once. Does nothing where the asker, or the child, is gone.
+  std::function<void(std::string)> answer;
+};
+struct unheard {
+  std::string why;
+};  ///< its socket could not be made: it has none
+using child_event =
+    std::variant<out_bytes, err_bytes, frozen, thawed, exited, emptied, asked, unheard>;
 
 /// What a process tree has used.
 struct child_use {
