@@ -33,6 +33,7 @@ struct run_context {
   std::function<void(const task_id&)>
       settled;  ///< a task is past its worktree, or waits for others
   std::function<void(const task_id&, const spending&)> used;  ///< by a task, over all its attempts
+  std::function<spending()> spent;                            ///< by the run, so far
   std::optional<supervise::over_budget> over_budget;          ///< of the run
   std::map<std::string, std::string> accounts;                ///< of each agent
   std::unique_ptr<account_book> book;

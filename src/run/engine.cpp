@@ -62,6 +62,7 @@ result<void> engine::impl::open(const run_id& id, plan what) {
                                 .broken = {},
                                 .settled = {},
                                 .used = {},
+                                .spent = {},
                                 .over_budget = {},
                                 .accounts = {},
                                 .book = {},
@@ -78,6 +79,11 @@ result<void> engine::impl::open(const run_id& id, plan what) {
   context->used = [this](const task_id& task, const spending& so_far) {
     spent[task.str()] = so_far;
     watch_budget();
+  };
+  context->spent = [this] {
+    spending sum;
+    for (const auto& [task, so_far] : spent) sum = sum + so_far;
+    return sum;
   };
   open_accounts();
   return {};
@@ -354,9 +360,7 @@ asio::awaitable<result<task_start>> engine::impl::start_of(const task_plan& task
 void engine::impl::watch_budget() {
   run_context& run = *context;
   if (run.over_budget || !has_end(run.what.budget)) return;
-  spending sum;
-  for (const auto& [task, so_far] : spent) sum = sum + so_far;
-  run.over_budget = exceeded(run.what.budget, sum, false, run.id, "budget");
+  run.over_budget = exceeded(run.what.budget, run.spent(), false, run.id, "budget");
   if (!run.over_budget) return;
   for (const auto& runner : runners)
     if (runner) runner->tell(*run.over_budget);

@@ -12,6 +12,7 @@
 #include <remora/run/leftovers.hpp>
 #include <remora/run/retire.hpp>
 
+#include "run/append_line.hpp"
 #include "run/checkout_base.hpp"
 #include "run/recover.hpp"
 #include "run/slot_branch.hpp"
@@ -58,6 +59,7 @@ result<attempt_files> read_files(fs::path dir) {
   REMORA_TRY(files.prompt, read_if_there(dir / "prompt.md"));
   REMORA_TRY(files.out, read_if_there(dir / "out"));
   REMORA_TRY(files.err, read_if_there(dir / "err"));
+  REMORA_TRY(files.told, read_if_there(dir / "told"));
   return files;
 }
 
@@ -249,6 +251,14 @@ std::string git_task_store::notes(std::size_t limit) {
 
 std::string git_task_store::result_text(std::size_t limit) {
   return read_agent_file(run_.layout.result(task_.id), limit);
+}
+
+result<void> git_task_store::add_note(const std::string& text) {
+  return append_line(run_.layout.notes(task_.id), text);
+}
+
+result<void> git_task_store::add_told(const std::string& attempt, const std::string& line) {
+  return append_line(run_.layout.attempt(attempt) / "told", line);
 }
 
 // --- the run ---

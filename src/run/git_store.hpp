@@ -67,6 +67,8 @@ class git_task_store final : public task_store {
   result<process::attempt_remains> inspect_attempt(const std::string& name) override;
   std::string notes(std::size_t limit) override;
   std::string result_text(std::size_t limit) override;
+  result<void> add_note(const std::string& text) override;
+  result<void> add_told(const std::string& attempt, const std::string& line) override;
 
  private:
   bool is_ours(const std::filesystem::path& slot) const;

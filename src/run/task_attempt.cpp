@@ -110,6 +110,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   process::spawn_spec spec = child_spec(attempt_name(number), launch.pass_env);
   for (const auto& [name, value] : launch.environment) set(spec.environment, name, value);
   spec.argv = launch.argv;
+  spec.socket = spec.attempt_dir / "socket";
 
   // The fold of `out` starts from this state if we die before the next checkpoint.
   auto ready = co_await store_->begin_attempt(attempt_name(number), mind_.to_json(), prompt_);
@@ -239,6 +240,9 @@ void task_runner::on_child(const child_told& told) {
     if (child_) child_->kill();
     drain_.set(run_.time.now() + longest_drain);
   }
+  if (const auto* asked = std::get_if<process::asked>(&e)) on_asked(*asked);
+  if (const auto* deaf = std::get_if<process::unheard>(&e))
+    warn("the agent cannot ask (remora here): " + deaf->why);
   if (const auto* empty = std::get_if<process::emptied>(&e)) {
     flush_exit();
     if (empty->unsaved_bytes > 0)

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <remora/io/pause.hpp>
 
@@ -159,21 +160,29 @@ asio::awaitable<result<void>> task_runner::fold_orphan() {
   parser_ = adapter_->make_parser();
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
-  for (const bool err : {false, true}) {
-    const std::string& bytes = err ? left->err : left->out;
-    (err ? err_bytes_ : out_bytes_) = bytes.size();
-    (err ? err_lines_ : out_lines_).feed(bytes, [&](std::string_view line) {
-      std::vector<agent::event> events;
-      if (err)
-        parser_->err_line(line, events);
-      else
-        parser_->out_line(line, events);
-      for (const agent::event& e : events) mind_.apply(e);
-    });
+  out_bytes_ = err_bytes_ = 0;
+  for (const told_event& told : read_told(left->told)) {
+    const std::uint64_t at = std::clamp<std::uint64_t>(told.at, out_bytes_, left->out.size());
+    fold_output(std::string_view(left->out).substr(out_bytes_, at - out_bytes_), false);
+    mind_.apply(told.event);
   }
+  fold_output(std::string_view(left->out).substr(out_bytes_), false);
+  fold_output(left->err, true);
   take_spent();
   watch_budget(true);
   co_return result<void>();
+}
+
+void task_runner::fold_output(std::string_view bytes, bool err) {
+  (err ? err_bytes_ : out_bytes_) += bytes.size();
+  (err ? err_lines_ : out_lines_).feed(bytes, [&](std::string_view line) {
+    std::vector<agent::event> events;
+    if (err)
+      parser_->err_line(line, events);
+    else
+      parser_->out_line(line, events);
+    for (const agent::event& e : events) mind_.apply(e);
+  });
 }
 
 /// What an earlier life's agents left in the slot, now that they are gone.

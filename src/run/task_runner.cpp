@@ -253,6 +253,7 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
                                     {"duration_ms", lasted.count()}}));
   child_.reset();
   parser_.reset();
+  awaited_.clear();
 }
 
 /// `lasted` of an attempt that somebody else may have ended.

@@ -16,6 +16,7 @@
 #include <remora/supervise/task_machine.hpp>
 #include <stop_token>
 
+#include "run/agent_request.hpp"
 #include "run/budget.hpp"
 #include "run/command_runner.hpp"
 #include "run/context.hpp"
@@ -53,6 +54,11 @@ class task_runner {
     time_point at;
     process::child_use use;
   };
+  /// Of an agent that asked for one; `token`: of the first that began after that.
+  struct awaited_checkpoint {
+    std::optional<std::uint64_t> token;
+    std::function<void(std::string)> answer;
+  };
   struct part_failed {};  ///< an exception escaped: its group knows it
   using message = std::variant<supervise::fact, child_told, part_failed>;
 
@@ -82,6 +88,7 @@ class task_runner {
   boost::asio::awaitable<result<void>> settle_orphan();
   boost::asio::awaitable<bool> await_predecessors();
   boost::asio::awaitable<result<void>> fold_orphan();
+  void fold_output(std::string_view bytes, bool err);
   boost::asio::awaitable<void> save_left(supervise::save what);
   boost::asio::awaitable<void> save_orphan();
   slot_request make_slot_request() const;
@@ -107,6 +114,17 @@ class task_runner {
   void ask_for_note(std::chrono::milliseconds left);
   bool has_handed_over(const agent::event& e);
   void flush_exit();
+
+  // task_requests.cpp: what the agent asks
+  void on_asked(const process::asked& asked);
+  std::string take_note(const std::string& text);
+  std::string take_plan(const agent::plan& plan);
+  std::string tell_left() const;
+  void ask_for_checkpoint(const std::string& note, std::function<void(std::string)> answer);
+  error being_ended() const;
+  void begin_awaited(std::uint64_t token);
+  void answer_awaited(std::uint64_t token, const std::string& answer);
+  std::string checkpoint_answer(checkpoint_no before) const;
 
   // task_save.cpp: checkpoints
   void enqueue(const supervise::save& s);
@@ -200,6 +218,7 @@ class task_runner {
   std::deque<supervise::save> saves_;
   bool saving_ = false;
   io::condition saves_ended_;
+  std::vector<awaited_checkpoint> awaited_;
   std::optional<git::oid> record_;  ///< the newest
   git::oid files_;                  ///< its files commit
   checkpoint_no number_;

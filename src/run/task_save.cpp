@@ -21,6 +21,7 @@ constexpr std::size_t result_kept = 1u << 20;
 void task_runner::enqueue(const supervise::save& s) {
   if (s.final) phase("saving");
   saves_.push_back(s);
+  begin_awaited(s.token);
   if (!saving_) {
     saving_ = true;
     work_.spawn("save", save_all());
@@ -31,7 +32,9 @@ asio::awaitable<void> task_runner::save_all() {
   while (!saves_.empty() && !stop_work_.stop_requested()) {
     const supervise::save what = saves_.front();
     saves_.pop_front();
+    const checkpoint_no before = number_;
     auto saved = co_await save_once(what);
+    answer_awaited(what.token, saved ? checkpoint_answer(before) : refused(saved.error()));
     if (saved) {
       post(*saved);
       if (saved->changed) looked_.reset();  // as after output

@@ -37,6 +37,8 @@ class virtual_task_store final : public run::task_store {
   result<process::attempt_remains> inspect_attempt(const std::string& name) override;
   std::string notes(std::size_t limit) override;
   std::string result_text(std::size_t limit) override;
+  result<void> add_note(const std::string&) override { return {}; }
+  result<void> add_told(const std::string&, const std::string&) override { return {}; }
 
  private:
   boost::asio::awaitable<void> turn();

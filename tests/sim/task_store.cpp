@@ -352,7 +352,7 @@ auto virtual_task_store::read_attempt(std::string name) -> awaited<run::attempt_
   co_await turn();
   if (auto bad = disk_fault(w_, owner_, "reading an attempt's files")) co_return *bad;
   const attempt_dir& dir = w_.disk.attempts[name];
-  co_return run::attempt_files{dir.state, dir.prompt, dir.out, dir.err};
+  co_return run::attempt_files{dir.state, dir.prompt, dir.out, dir.err, {}};
 }
 
 result<process::attempt_remains> virtual_task_store::inspect_attempt(const std::string& name) {

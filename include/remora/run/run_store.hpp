@@ -27,6 +27,7 @@ struct slot_lent {
 /// What an attempt's directory holds; empty: not there.
 struct attempt_files {
   std::string state, prompt, out, err;
+  std::string told;  ///< lines of `add_told`
 };
 
 /// One task's work. Its calls are made one after another, but for `remove_unreachable`; those of
@@ -79,6 +80,11 @@ class task_store {
   /// bytes.
   virtual std::string notes(std::size_t limit) = 0;
   virtual std::string result_text(std::size_t limit) = 0;
+  /// Appends to $REMORA_NOTES, as one piece. Errors: errno; errc::environment (the agent has made
+  /// something else of it).
+  virtual result<void> add_note(const std::string& text) = 0;
+  /// Keeps a line of what the agent tells beside its output, for as long as `out` is kept.
+  virtual result<void> add_told(const std::string& attempt, const std::string& line) = 0;
 };
 
 /// What the user's checkout holds, as a commit.
