@@ -10,6 +10,7 @@
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
 #include <remora/run/engine.hpp>
+#include <remora/run/environment.hpp>
 
 #include "front/render.hpp"
 
@@ -51,6 +52,7 @@ tasks:
 }  // namespace
 
 result<int> agents_command(session& s) {
+  const std::vector<std::string> base = run::passed_to_all(), set = run::set_for_all();
   for (const agent::adapter* a : agent::adapters()) {
     const agent::launch l = sample_launch(*a);
     const std::string program(a->default_command());
@@ -67,6 +69,8 @@ result<int> agents_command(session& s) {
                             {"argv", json::array(l.argv.begin(), l.argv.end())},
                             {"environment", std::move(environment)},
                             {"pass_env", std::move(names)},
+                            {"base_env", json::array(base.begin(), base.end())},
+                            {"set_env", json::array(set.begin(), set.end())},
                             {"native_sessions", a->resumes_sessions()}}
             << '\n';
       continue;
@@ -79,6 +83,9 @@ result<int> agents_command(session& s) {
     if (const std::string environment = environment_text(l); !environment.empty())
       s.out << "    environment:" << environment << '\n';
   }
+  if (!s.json)
+    s.out << fmt::format("each of them also gets: {}\n    and from remora: {}\n",
+                         fmt::join(base, " "), fmt::join(set, " "));
   return 0;
 }
 

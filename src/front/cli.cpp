@@ -32,6 +32,8 @@ struct arguments {
   bool force = false;
   bool fix = false;
   bool why = false;
+  std::string note;
+  std::vector<std::string> words;
   bool rerun_all = false;  ///< what `rerun` does anyway
   action chosen;
 };
@@ -225,6 +227,29 @@ void add_agent_commands(CLI::App& app, arguments& a) {
   command(app, a, "init", "write a first remora.yaml", [](session& s) { return init_command(s); });
 }
 
+void add_here_commands(CLI::App& app, arguments& a) {
+  CLI::App* group = app.add_subcommand("here", "inside an agent: ask the run that started it");
+  group->require_subcommand(1);
+  CLI::App* checkpoint = command(*group, a, "checkpoint", "take a checkpoint now, and wait for it",
+                                 [&](session& s) { return here_checkpoint_command(s, a.note); });
+  checkpoint->add_option("-m,--message", a.note, "first add this to the notes")->type_name("TEXT");
+  json_flag(checkpoint, a);
+  CLI::App* note = command(*group, a, "note", "add to the notes that a successor gets",
+                           [&](session& s) { return here_note_command(s, a.words); });
+  note->add_option("TEXT", a.words, "what to note; - reads stdin")->required();
+  json_flag(note, a);
+  CLI::App* plan = command(*group, a, "plan", "say what is to be done, and what is done",
+                           [&](session& s) { return here_plan_command(s, a.selector); });
+  plan->add_option(
+          "FILE", a.selector,
+          "lines like '- [x] text', or JSON: [{\"text\": …, \"status\": …}]; - reads stdin")
+      ->required();
+  json_flag(plan, a);
+  json_flag(command(*group, a, "left", "what is left of the attempt's time and budgets",
+                    [](session& s) { return here_left_command(s); }),
+            a);
+}
+
 /// One that can move its cursor.
 bool is_terminal(const std::ostream& out) {
   const char* name = std::getenv("TERM");
@@ -262,6 +287,7 @@ int cli(int argc, const char* const* argv, std::istream& in, std::ostream& out, 
   add_reading_commands(app, a);
   add_checkpoint_commands(app, a);
   add_agent_commands(app, a);
+  add_here_commands(app, a);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

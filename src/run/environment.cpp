@@ -11,6 +11,10 @@ constexpr std::array base_list{
     "PATH", "HOME", "USER",  "LOGNAME", "SHELL",   "LANG",       "LC_*",
     "TZ",   "TERM", "XDG_*", "*_PROXY", "*_proxy", "SSL_CERT_*", "NODE_EXTRA_CA_CERTS"};
 
+constexpr std::array own_list{
+    "TMPDIR",       "REMORA_RUN",    "REMORA_TASK",   "REMORA_ATTEMPT",      "REMORA_CHECKPOINT",
+    "REMORA_NOTES", "REMORA_RESULT", "REMORA_SOCKET", "GIT_TERMINAL_PROMPT", "GIT_CONFIG_*"};
+
 /// The last two: libgit2 reads neither a split nor a sparse index (G20).
 constexpr std::array<std::pair<const char*, const char*>, 5> git_settings{
     {{"gc.auto", "0"},
@@ -54,6 +58,14 @@ environment pass(const std::vector<std::string>& extra, char** from) {
         return matches_one_of(name, base_list) || matches_one_of(name, extra);
       },
       from);
+}
+
+std::vector<std::string> passed_to_all() {
+  return {base_list.begin(), base_list.end()};
+}
+
+std::vector<std::string> set_for_all() {
+  return {own_list.begin(), own_list.end()};
 }
 
 environment variables(const std::vector<std::string>& patterns, char** from) {

@@ -56,7 +56,7 @@ void collect(std::vector<std::string> command, std::map<std::string, options>& a
   for (const std::string& word : command) name += (name.empty() ? "" : " ") + word;
   const auto below = subcommands_of(help.out);
   // `agents` and `init` do something by themselves; a pure group has no section of its own.
-  if (name != "checkpoint") all[name] = options_of(help.out);
+  if (name != "checkpoint" && name != "here") all[name] = options_of(help.out);
   for (const std::string& sub : below) {
     std::vector<std::string> longer = command;
     longer.push_back(sub);

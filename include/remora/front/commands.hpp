@@ -105,4 +105,14 @@ struct parse_options {
 result<int> agents_parse_command(session& s, const parse_options& o);
 result<int> init_command(session& s);
 
+// Of an agent, by the socket that its environment names. Errors: errc::usage; errc::environment
+// (there is none, nobody answers, or it is refused); errc::timed_out.
+/// `note`: goes into its notes before; may be empty.
+result<int> here_checkpoint_command(session& s, const std::string& note);
+/// The one word `-`: from stdin.
+result<int> here_note_command(session& s, const std::vector<std::string>& words);
+/// `-`: stdin.
+result<int> here_plan_command(session& s, const std::string& file);
+result<int> here_left_command(session& s);
+
 }  // namespace remora::front

@@ -19,6 +19,11 @@ bool matches(std::string_view name, std::string_view pattern);
 /// through.
 environment pass(const std::vector<std::string>& extra, char** from = nullptr);
 
+/// The base list: of every agent, whatever its adapter and the plan name.
+std::vector<std::string> passed_to_all();
+/// What remora itself sets for an agent; a name may end in `*`.
+std::vector<std::string> set_for_all();
+
 /// Those that match one of `patterns`, and no others.
 environment variables(const std::vector<std::string>& patterns, char** from = nullptr);
 
