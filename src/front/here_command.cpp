@@ -4,7 +4,6 @@
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <istream>
-#include <iterator>
 #include <ostream>
 #include <remora/core/json_fields.hpp>
 #include <remora/core/posix.hpp>
@@ -32,7 +31,7 @@ result<json::object> ask(json::object request, std::chrono::milliseconds limit =
                             process::socket_variable));
   const std::string line = json::serialize(request);
   if (line.size() > process::longest_request)
-    return fail(errc::usage, fmt::format("that is too long: {} bytes of {}", line.size(),
+    return fail(errc::usage, fmt::format("that is too long: a request has at most {} bytes",
                                          process::longest_request));
   REMORA_TRY(const std::string said, process::send_request(path, line, limit));
   boost::system::error_code ec;
@@ -57,8 +56,12 @@ int show(session& s, const json::object& answer, std::string_view text) {
   return 0;
 }
 
+/// All, or so much that it is too long.
 std::string read_all(std::istream& in) {
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::string text(process::longest_request + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  return text;
 }
 
 result<std::string> read_operand(session& s, const std::string& file) {

@@ -125,8 +125,9 @@ void request_socket::watch() {
   listening_.when_readable([this] { accept_all(); });
 }
 
+/// All that wait, or so many that others of the loop have their turn.
 void request_socket::accept_all() {
-  for (;;) {
+  for (std::size_t i = 0; i < most_requests; ++i) {
     unique_fd fd(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (fd) {
       admit(std::move(fd));
@@ -136,6 +137,7 @@ void request_socket::accept_all() {
     if (errno == EAGAIN) return watch();
     return again_.set(machine_clock().now() + accept_pause);
   }
+  watch();
 }
 
 void request_socket::admit(unique_fd fd) {

@@ -158,7 +158,7 @@ class Here(Job):
         self.assertRegex(self.said("plan"), r"(?s)remora: error: no plan is in it: write lines like .*\n2\n$")
         self.assertRegex(self.said("note"), r"'text' is empty\n2\n$")
         self.assertRegex(self.said("file"), r"cannot read .*missing.*\n2\n$")
-        self.assertRegex(self.said("long"), r"that is too long: 12000\d\d bytes of 1048576\n2\n$")
+        self.assertRegex(self.said("long"), r"that is too long: a request has at most 1048576 bytes\n2\n$")
         for line, part in (("nonsense", "one JSON object"), ('{"command":"stop"}', "'stop' is no command")):
             self.assertIn("is not of this attempt", ask(self.socket(), line)["error"], "who may not ask is told nothing else")
         self.interrupt(process)

@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <functional>
 #include <remora/core/posix.hpp>
 #include <string>
 #include <string_view>
