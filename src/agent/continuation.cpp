@@ -82,7 +82,7 @@ class builder {
 std::string builder::where_it_stands() const {
   std::string text = "# Where this stands\n\n";
   const auto time = last_ ? lasted(*last_) : std::nullopt;
-  const std::string ended = ending(last_number(), in_.last, time);
+  const std::string ended = ending(last_number(), in_.last, time, in_.memory_bytes);
   if (last_number() < in_.attempt)
     text += fmt::format("This is attempt {} at the task above. {}", in_.attempt, ended);
   else

@@ -63,12 +63,17 @@ std::optional<std::chrono::milliseconds> lasted(const attempt_record& a) {
 }
 
 std::string ending(std::uint32_t number, const outcome& o,
-                   std::optional<std::chrono::milliseconds> lasted) {
+                   std::optional<std::chrono::milliseconds> lasted, std::uint64_t memory_bytes) {
   const auto* how = std::find_if(std::begin(wordings), std::end(wordings),
                                  [&](const wording& w) { return w.verdict == o.verdict; });
   // Nobody saw when an orphan ended.
   if (o.verdict == verdict::orphaned) lasted.reset();
   const std::string after = lasted ? " after " + format_duration(*lasted) : "";
+  if (o.verdict == verdict::crashed && o.detail == "oom" && memory_bytes > 0)
+    return fmt::format(
+        "Attempt {} was ended{} by the kernel, because its processes together used more than "
+        "memory: {}.",
+        number, after, format_size_exact(memory_bytes));
   const std::string detail = in_words(o);
   return fmt::format("Attempt {} {}ended{}: {}{}.", number, how->by_us ? "was " : "", after,
                      how->text, detail.empty() ? "" : " (" + detail + ")");

@@ -83,6 +83,13 @@ std::string format_duration_exact(std::chrono::milliseconds d) {
   return fmt::format("{}{}", ms / best->factor, best->name);
 }
 
+std::string format_size_exact(std::uint64_t bytes) {
+  const unit* best = &sizes[0];
+  for (const unit& u : sizes)
+    if (bytes >= u.factor && bytes % u.factor == 0) best = &u;
+  return fmt::format("{}{}", bytes / best->factor, best->name);
+}
+
 std::string format_count(std::uint64_t n) {
   if (n < 1000) return fmt::format("{}", n);
   if (n < 1'000'000) return fmt::format("{:.1f}k", static_cast<double>(n) / 1e3);

@@ -42,11 +42,13 @@ bool we_are_subreaper() {
 }  // namespace
 
 attempt::attempt(asio::any_io_executor executor, const spawn_spec& spec, launched shim,
-                 attempt_ends ends, std::filesystem::path leaf, std::shared_ptr<orphanage> orphans,
+                 attempt_ends ends, std::filesystem::path leaf,
+                 std::vector<std::filesystem::path> groups, std::shared_ptr<orphanage> orphans,
                  std::function<void(attempt&)> gone)
     : program_(to_utf8(spec.argv.front())),
       cwd_(spec.cwd),
       leaf_(std::move(leaf)),
+      groups_(std::move(groups)),
       orphans_(std::move(orphans)),
       gone_(std::move(gone)),
       shim_pid_(shim.pid),
@@ -178,11 +180,14 @@ void attempt::on_message(std::string_view text) {
     report(frozen{number_at(words, 2) == 1});
   } else if (words[0] == "thawed") {
     report(thawed{});
-  } else if (words[0] == "exited" && words.size() == 3) {
+  } else if (words[0] == "exited" && words.size() >= 3) {
     const int n = number_at(words, 2);
-    report_exit(words[1] == "code" ? exit_status::exited(n) : exit_status::killed(n));
+    const bool oom = words.size() == 4 && words[3] == "oom";
+    report_exit(words[1] == "code" ? exit_status::exited(n) : exit_status::killed(n), oom);
   } else if (words[0] == "empty") {
     said_empty_ = true;
+    oom_kills_ = number_at<std::uint64_t>(words, 1);
+    refused_forks_ = number_at<std::uint64_t>(words, 2);
   }
 }
 
@@ -190,6 +195,7 @@ void attempt::on_start_message(const std::vector<std::string_view>& words) {
   if (words[0] == "started") {
     who_ = {number_at(words, 1), number_at<std::uint64_t>(words, 2), boot_id()};
     contained_ = number_at(words, 3) == 1;
+    limited_ = number_at(words, 4) == 1;
     start_ = result<void>();
     out_.pump();
     err_.pump();
@@ -243,7 +249,8 @@ void attempt::settle() {
     if (!orphans_->empty()) return;
   }
   settled_ = true;
-  if (!said_empty_ && !leaf_.empty()) ::rmdir(leaf_.c_str());
+  if (!said_empty_)
+    for (const std::filesystem::path& group : groups_) ::rmdir(group.c_str());
   stdin_.close();
   if (!start_) fail_start();
   if (abandoned_ || !*start_) return finish();
@@ -284,7 +291,10 @@ void attempt::finish() {
   look_again_.set(std::nullopt);
   out_.close();
   err_.close();
-  report(emptied{said_empty_ || we_are_subreaper(), out_.unsaved_bytes() + err_.unsaved_bytes()});
+  report(emptied{.proven = said_empty_ || we_are_subreaper(),
+                 .unsaved_bytes = out_.unsaved_bytes() + err_.unsaved_bytes(),
+                 .oom_kills = oom_kills_,
+                 .refused_forks = refused_forks_});
   gone_(*this);
 }
 
@@ -292,10 +302,10 @@ void attempt::report(child_event event) {
   if (!abandoned_) events_.post(std::move(event));
 }
 
-void attempt::report_exit(exit_status status) {
+void attempt::report_exit(exit_status status, bool out_of_memory) {
   if (std::exchange(agent_exited_, true)) return;
   drain_pipes();
-  report(exited{status});
+  report(exited{status, out_of_memory});
 }
 
 void attempt::drain_pipes() {

@@ -11,6 +11,7 @@
 #include <remora/process/host.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "process/launched.hpp"
 #include "process/orphans.hpp"
@@ -37,8 +38,8 @@ class attempt {
   /// `gone` is called once, last of all and not from the constructor: the shim is reaped, or let go
   /// of. It must not destroy the attempt before it returns to the loop.
   attempt(boost::asio::any_io_executor executor, const spawn_spec& spec, launched shim,
-          attempt_ends ends, std::filesystem::path leaf, std::shared_ptr<orphanage> orphans,
-          std::function<void(attempt&)> gone);
+          attempt_ends ends, std::filesystem::path leaf, std::vector<std::filesystem::path> groups,
+          std::shared_ptr<orphanage> orphans, std::function<void(attempt&)> gone);
   attempt(const attempt&) = delete;
   attempt& operator=(const attempt&) = delete;
 
@@ -52,6 +53,7 @@ class attempt {
   void close_stdin() { stdin_.close_when_written(); }
   boost::asio::awaitable<child_event> next();
   result<child_use> use();
+  bool limited() const noexcept { return limited_; }
   /// Nobody reads events any more: ends the tree, or leaves it to its shim where it cannot be
   /// ended.
   void abandon();
@@ -67,7 +69,6 @@ class attempt {
   void read_control();
   void on_message(std::string_view text);
   void on_start_message(const std::vector<std::string_view>& words);
-  void on_exit_message(const std::vector<std::string_view>& words);
   void flush_commands();
   void watch_shim();
   void on_shim_end(exit_status status);
@@ -75,15 +76,19 @@ class attempt {
   void let_go();
   void fail_start();
   void report(child_event event);
-  void report_exit(exit_status status);
+  void report_exit(exit_status status, bool out_of_memory = false);
   void on_output_end();
   void drain_pipes();
   void finish();
 
   std::string program_;
   std::filesystem::path cwd_;
-  std::filesystem::path leaf_;  // of the cgroup
-  bool contained_ = false;      // the agent is in it
+  std::filesystem::path leaf_;                 // of the cgroup
+  bool contained_ = false;                     // the agent is in it
+  std::vector<std::filesystem::path> groups_;  // it, and those of limits: the shim removes them
+  bool limited_ = true;
+  std::uint64_t oom_kills_ = 0;
+  std::uint64_t refused_forks_ = 0;
   identity who_;
   std::shared_ptr<orphanage> orphans_;
   std::function<void(attempt&)> gone_;

@@ -18,6 +18,7 @@
 #include "process/attempt.hpp"
 #include "process/descriptor_limit.hpp"
 #include "process/launcher.hpp"
+#include "process/limits.hpp"
 #include "process/proc.hpp"
 #include "process/shim_protocol.hpp"
 
@@ -45,6 +46,7 @@ class shim_child final : public child {
   void write_stdin(std::string bytes) override { attempt_->write_stdin(std::move(bytes)); }
   void close_stdin() override { attempt_->close_stdin(); }
   asio::awaitable<child_event> next() override { return attempt_->next(); }
+  bool limited() const noexcept override { return attempt_->limited(); }
   result<child_use> use() override { return attempt_->use(); }
 
  private:
@@ -117,16 +119,14 @@ void make_socket(const spawn_spec& spec, attempt_ends& ours) {
 
 std::filesystem::path leaf_of(const spawn_spec& spec, const host_options& options) {
   if (!options.use_cgroups || spec.name.empty() || own_cgroup().empty()) return {};
-  std::string name = spec.name;
-  for (char& c : name)
-    if (c == '/') c = '-';
-  return own_cgroup() / ("remora-" + name);
+  return own_cgroup() / group_name(spec.name);
 }
 
-std::vector<std::string> shim_arguments(const spawn_spec& spec, const std::filesystem::path& leaf) {
+std::vector<std::string> shim_arguments(const spawn_spec& spec, const std::filesystem::path& leaf,
+                                        const std::string& limits) {
   std::vector<std::string> arguments{spec.name, spec.cwd.string(),
                                      leaf.empty() ? "-" : leaf.string(),
-                                     std::to_string(inherited_descriptor_limit())};
+                                     std::to_string(inherited_descriptor_limit()), limits};
   arguments.insert(arguments.end(), spec.argv.begin(), spec.argv.end());
   return arguments;
 }
@@ -140,8 +140,8 @@ std::vector<std::string> environment_lines(const spawn_spec& spec, bool may_ask)
 }
 
 result<launched> launch_shim(const std::filesystem::path& program, const spawn_spec& spec,
-                             const std::filesystem::path& leaf, const attempt_ends& ours,
-                             const shim_ends& theirs) {
+                             const std::filesystem::path& leaf, const std::string& limits,
+                             const attempt_ends& ours, const shim_ends& theirs) {
   if (::access(program.c_str(), X_OK) != 0)
     return fail(errc::environment,
                 fmt::format("cannot execute the shim {}: install remora-shim beside remora or set "
@@ -155,8 +155,8 @@ result<launched> launch_shim(const std::filesystem::path& program, const spawn_s
                                 ours.err_read.get(), theirs.lock.get(), theirs.directory.get()}};
   session_launcher launch;
   boost::system::error_code failed;
-  launched shim =
-      launch(failed, program.string(), shim_arguments(spec, leaf), environment, descriptors);
+  launched shim = launch(failed, program.string(), shim_arguments(spec, leaf, limits), environment,
+                         descriptors);
   // E2BIG above all: what is too long for the shim is for the agent.
   if (failed)
     return os_error(failed.value(), fmt::format("cannot start {}", to_utf8(spec.argv.front())));
@@ -178,6 +178,13 @@ class machine_host final : public host {
     const result<void> started = co_await (*begun)->started();
     if (!started) co_return started.error();
     co_return handle;
+  }
+
+  std::vector<std::string> unenforceable(const tree_limits& wanted) override {
+    if (wanted.memory_bytes == 0 && wanted.processes == 0) return {};
+    if (!state_->options.use_cgroups)
+      return {"limits are not enforced: no control groups are used"};
+    return places().missing(wanted);
   }
 
   asio::awaitable<void> join() override {
@@ -221,6 +228,18 @@ class machine_host final : public host {
             }};
   }
 
+  const limit_places& places() {
+    if (!places_) places_.emplace(true);
+    return *places_;
+  }
+
+  /// Of no limits, none.
+  limit_places::plan limits_of(const spawn_spec& spec) {
+    const bool any = spec.limits.memory_bytes > 0 || spec.limits.processes > 0;
+    if (!any || !state_->options.use_cgroups || spec.name.empty()) return {};
+    return places().for_tree(spec.limits, spec.name);
+  }
+
   result<std::shared_ptr<attempt>> begin(const spawn_spec& spec) {
     if (spec.argv.empty()) return fail(errc::usage, "an agent needs a program to run");
     state_->last_wait.set(std::nullopt);  // there is somebody again who asks for orphans
@@ -232,7 +251,9 @@ class machine_host final : public host {
     REMORA_CHECK(make_channels(ours, theirs));
     make_socket(spec, ours);
     const std::filesystem::path leaf = leaf_of(spec, state_->options);
-    REMORA_TRY(launched shim, launch_shim(state_->shim, spec, leaf, ours, theirs));
+    limit_places::plan limits = limits_of(spec);
+    REMORA_TRY(launched shim, launch_shim(state_->shim, spec, leaf, limits.lines, ours, theirs));
+    if (!leaf.empty()) limits.groups.push_back(leaf);
     // Later and not at once: it is called from inside the attempt.
     auto gone = [weak = std::weak_ptr(state_)](attempt& done) {
       if (const auto self = weak.lock())
@@ -240,10 +261,11 @@ class machine_host final : public host {
     };
     return state_->attempts.emplace_back(
         std::make_shared<attempt>(state_->executor, spec, std::move(shim), std::move(ours), leaf,
-                                  state_->orphans, std::move(gone)));
+                                  std::move(limits.groups), state_->orphans, std::move(gone)));
   }
 
   std::shared_ptr<state> state_;
+  std::optional<limit_places> places_;  // looked up when the first limit is wanted
 };
 
 }  // namespace

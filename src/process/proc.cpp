@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <limits>
@@ -23,24 +24,49 @@ Number to_number(std::string_view text) {
   return n;
 }
 
-/// Where the v2 tree is mounted: field 5 of the mountinfo line whose type, after ` - `, is cgroup2.
-std::filesystem::path cgroup2_mount() {
-  const auto mounts = read_file("/proc/self/mountinfo");
-  if (!mounts) return {};
-  for (const std::string_view line : split(*mounts, '\n')) {
-    if (line.find(" - cgroup2 ") == std::string_view::npos) continue;
-    const auto fields = split(line, ' ');
-    if (fields.size() > 4) return std::filesystem::path(fields[4]);
-  }
-  return {};
+/// Where a hierarchy is mounted, and which of its groups is there.
+struct cgroup_mount {
+  std::filesystem::path at;
+  std::string root;
+};
+
+bool names(std::string_view list, std::string_view one) {
+  const auto all = split(list, ',');
+  return std::find(all.begin(), all.end(), one) != all.end();
 }
 
-std::filesystem::path find_own_cgroup() {
-  const std::filesystem::path mount = cgroup2_mount();
+/// Of mountinfo's line (proc(5)): fields 4 and 5, and after ` - ` the type, the source and the
+/// options, which name the controllers of v1.
+std::optional<cgroup_mount> find_mount(std::string_view controller) {
+  const auto mounts = read_file("/proc/self/mountinfo");
+  if (!mounts) return std::nullopt;
+  for (const std::string_view line : split(*mounts, '\n')) {
+    const auto dash = line.find(" - ");
+    if (dash == std::string_view::npos) continue;
+    const auto fields = split(line.substr(0, dash), ' ');
+    const auto type = split(line.substr(dash + 3), ' ');
+    if (fields.size() < 5 || type.size() < 3) continue;
+    if (controller.empty() ? type[0] == "cgroup2"
+                           : type[0] == "cgroup" && names(type[2], controller))
+      return cgroup_mount{fields[4], std::string(fields[3])};
+  }
+  return std::nullopt;
+}
+
+/// In the hierarchy of the controller; empty: v2's, whose line in /proc/self/cgroup is `0::PATH`.
+std::filesystem::path find_own_cgroup(std::string_view controller) {
+  const auto mount = find_mount(controller);
   const auto mine = read_file("/proc/self/cgroup");
-  if (mount.empty() || !mine) return {};
-  for (const std::string_view line : split(*mine, '\n'))
-    if (line.starts_with("0::/")) return mount / line.substr(4);
+  if (!mount || !mine) return {};
+  for (const std::string_view line : split(*mine, '\n')) {
+    const auto fields = split(line, ':');
+    if (fields.size() < 3) continue;
+    if (controller.empty() ? fields[0] != "0" : !names(fields[1], controller)) continue;
+    std::string_view path = line.substr(fields[0].size() + fields[1].size() + 2);
+    if (mount->root != "/" && path.starts_with(mount->root)) path.remove_prefix(mount->root.size());
+    while (path.starts_with('/')) path.remove_prefix(1);
+    return path.empty() ? mount->at : mount->at / path;
+  }
   return {};
 }
 
@@ -125,8 +151,12 @@ result<std::chrono::milliseconds> cpu_time_of(std::span<const int> pids) {
 }
 
 const std::filesystem::path& own_cgroup() {
-  static const std::filesystem::path path = find_own_cgroup();
+  static const std::filesystem::path path = find_own_cgroup({});
   return path;
+}
+
+std::filesystem::path own_cgroup_v1(std::string_view controller) {
+  return find_own_cgroup(controller);
 }
 
 std::optional<std::chrono::milliseconds> cgroup_cpu_time(const std::filesystem::path& cgroup) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <remora/core/result.hpp>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace remora::process {
@@ -34,8 +35,10 @@ result<bool> descends_from(int pid, int ancestor);
 /// who ignores SIGCHLD, what his children used is lost with them. Errors: errno.
 result<std::chrono::milliseconds> cpu_time_of(std::span<const int> pids);
 
-/// Our own cgroup v2 directory; empty where there is none.
+/// Our own cgroup v2 directory; empty where there is none. Looked up once.
 const std::filesystem::path& own_cgroup();
+/// That in the v1 hierarchy of a controller, such as `memory`. Reads two files.
+std::filesystem::path own_cgroup_v1(std::string_view controller);
 /// Of all that ever were in the cgroup.
 std::optional<std::chrono::milliseconds> cgroup_cpu_time(const std::filesystem::path& cgroup);
 /// All in it at once, also those being forked. Does nothing before Linux 5.14.

@@ -5,19 +5,25 @@
 // from an orchestrator that is stopped, and so does not die, finds the shim by it and sends
 // `give_up_signal`: the shim then acts as after its orchestrator's death.
 //
-// The shim is started as `remora-shim NAME CWD CGROUP NOFILE PROGRAM [ARG…]`, its environment and
-// descriptors 0 1 2 being the agent's. CGROUP is the leaf to make, or `-`; NOFILE the soft limit of
-// descriptors that the agent gets. Control, one text datagram each:
+// The shim is started as `remora-shim NAME CWD CGROUP NOFILE LIMITS PROGRAM [ARG…]`, its
+// environment and descriptors 0 1 2 being the agent's. CGROUP is the leaf to make, or `-`; NOFILE
+// the soft limit of descriptors that the agent gets. LIMITS has a line for each file of a cgroup to
+// write, `VALUE PATH`, before it `?` where the file need not be there: its directory is CGROUP, or
+// is made, and the agent put into it. Control, one text datagram each:
 //
 //   to it    freeze | thaw | signal NAME | kill | end
-//   from it  started PID START CONTAINED   (START: field 22 of /proc/PID/stat; CONTAINED: the
-//                                           agent is in CGROUP, 0 or 1)
+//   from it  started PID START CONTAINED LIMITED
+//                                          (START: field 22 of /proc/PID/stat; CONTAINED: the agent
+//                                           is in CGROUP, LIMITED: under all LIMITS; 0 or 1)
 //            exec_failed ERRNO STEP        (instead; STEP: lock, fork, chdir or exec)
 //            frozen MS WHOLE               (WHOLE 0: not within the bound, thawed again)
 //            thawed
 //            ok                            (answers signal, kill and end)
-//            exited code N | exited signal N
-//            empty                         (the last one)
+//            exited code N | exited signal N | exited signal 9 oom
+//                                          (oom: by the kernel, for want of memory)
+//            empty KILLED REFUSED          (the last one. KILLED: processes of the tree that the
+//                                           kernel ended for want of memory; REFUSED: how often it
+//                                           refused one more; where it tells)
 #pragma once
 
 #include <signal.h>

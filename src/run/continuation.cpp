@@ -20,6 +20,7 @@ std::string continuation(const continuation_request& r, const task_changes* chan
   const bool told = !r.mind.attempts().empty() && r.mind.attempts().back().ended_with;
   in.last = told ? *r.mind.attempts().back().ended_with : r.last;
   in.wall = std::min(r.task.limits.wall, r.wall.value_or(r.task.limits.wall));
+  in.memory_bytes = r.task.tree.memory_bytes;
   in.mind = &r.mind;
   in.ref = readable_ref(r);
   in.base = r.base.hex();

@@ -10,6 +10,7 @@
 #include <remora/core/units.hpp>
 #include <remora/git/command.hpp>
 #include <remora/git/packs.hpp>
+#include <remora/process/cgroups.hpp>
 #include <remora/process/host.hpp>
 
 #include "run/doctor_parts.hpp"
@@ -51,6 +52,14 @@ void examine_git(const git::repository& repo, findings& found) {
          .text = "the repository uses this extension of git's format; remora can read it",
          .remedy = "",
          .note = true});
+}
+
+/// Those of a plan for what an agent's processes may have together.
+void examine_limits(findings& found) {
+  for (const std::string& text :
+       process::unenforceable_limits({.memory_bytes = 1u << 30, .processes = 1000}))
+    found.push_back(
+        {.kind = "limits", .subject = "limits", .text = text, .remedy = "", .note = true});
 }
 
 void examine_alternates(const git::repository& repo, findings& found) {
@@ -163,6 +172,7 @@ void examine_git_locks(const git::repository& repo, findings& found) {
 
 void examine_machine(git::repository& repo, findings& found) {
   examine_git(repo, found);
+  examine_limits(found);
   examine_alternates(repo, found);
   examine_git_locks(repo, found);
   examine_damaged_packs(repo, found);

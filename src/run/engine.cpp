@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <remora/core/posix.hpp>
 #include <remora/core/text.hpp>
@@ -202,6 +203,7 @@ asio::awaitable<result<run_summary>> engine::impl::work() {
     if (!over.contains(tasks[i].id.str()))
       run.tell("task_queued", json::object{{"task", tasks[i].id.str()}});
   }
+  tell_unenforceable();
   scheduler.emplace(std::move(order), run.what.parallel);
   runners.resize(tasks.size());
   for (std::size_t i = 0; i < tasks.size(); ++i) {
@@ -292,6 +294,18 @@ void engine::impl::refuse_closed(std::size_t index, const account_book::reply& w
 void engine::impl::tell_closed() {
   for (const auto& [account, p] : context->book->closed())
     context->tell("warning", json::object{{"text", words_for(account, p, context->id)}});
+}
+
+/// Limits of the plan that this machine, or this user on it, has no means for: once, at the start.
+void engine::impl::tell_unenforceable() {
+  process::tree_limits wanted;
+  for (const task_plan& t : context->what.tasks) {
+    if (over.contains(t.id.str())) continue;
+    wanted.memory_bytes = std::max(wanted.memory_bytes, t.tree.memory_bytes);
+    wanted.processes = std::max(wanted.processes, t.tree.processes);
+  }
+  for (const std::string& text : starts.unenforceable(wanted))
+    context->tell("warning", json::object{{"text", text}});
 }
 
 asio::awaitable<void> engine::impl::run_task(std::size_t index) {

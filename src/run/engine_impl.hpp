@@ -56,6 +56,7 @@ struct engine::impl {
   bool may_begin(std::size_t index);
   void refuse_closed(std::size_t index, const account_book::reply& why);
   void tell_closed();
+  void tell_unenforceable();
   boost::asio::awaitable<void> run_task(std::size_t index);
   boost::asio::awaitable<result<task_start>> start_of(const task_plan& task, task_store& store);
   boost::asio::awaitable<void> work_on(std::size_t index, std::unique_ptr<task_store> store,

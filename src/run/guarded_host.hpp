@@ -16,6 +16,9 @@ class guarded_host final : public process::host {
     auto child = co_await host_.start(std::move(spec));
     co_return std::move(child);
   }
+  std::vector<std::string> unenforceable(const process::tree_limits& limits) override {
+    return host_.unenforceable(limits);
+  }
   boost::asio::awaitable<void> join() override { return host_.join(); }
 
  private:

@@ -9,7 +9,9 @@
 #include <cerrno>
 #include <remora/core/plant.hpp>
 #include <remora/git/packs.hpp>
+#include <remora/process/cgroups.hpp>
 #include <remora/run/retire.hpp>
+#include <set>
 
 namespace remora::run {
 namespace fs = std::filesystem;
@@ -178,6 +180,33 @@ void find_dead_objects(const git::repository& repo, std::vector<leftover>& found
                    }});
 }
 
+/// Of agents of our runs that nobody works on: their shim was killed, else it had removed them.
+/// Those of other repositories may be many.
+void find_groups(const git::repository& repo, std::vector<leftover>& found) {
+  const std::vector<fs::path> groups = process::find_agent_groups("");
+  if (groups.empty()) return;
+  std::set<run_id> runs;
+  for (const run_id& run : local_runs(repo)) runs.insert(run);
+  if (const auto recorded = repo.list_refs("refs/remora/runs/"))
+    for (const git::ref_info& ref : *recorded)
+      if (const auto run = run_named_in(ref.name)) runs.insert(*run);
+  std::erase_if(runs,
+                [&](const run_id& run) { return is_live(run_layout(repo.common_dir(), run)); });
+  for (const fs::path& group : groups) {
+    const std::string name = group.filename().string().substr(std::string_view("remora-").size());
+    const auto run = run_id::parse(name.substr(0, name.find('.')));
+    if (!run || !runs.contains(*run)) continue;
+    found.push_back({.kind = "control-group",
+                     .subject = group.string(),
+                     .text = fmt::format("the control group {} is left of an agent whose shim was "
+                                         "killed",
+                                         group.string()),
+                     .remove = [group](git::repository&) -> result<bool> {
+                       return process::remove_agent_group(group);
+                     }});
+  }
+}
+
 result<bool> remove_branch(git::repository& repo, const run_id& run, const std::string& branch) {
   if (trace_of(repo, run) != run_trace::unknown) return false;
   REMORA_TRY(const auto tip, repo.read_ref(branch));
@@ -237,6 +266,7 @@ std::vector<leftover> find_leftovers(const git::repository& repo, thoroughness h
   find_half_made(trees, found);
   find_emptied_entries(repo, found);
   find_dead_objects(repo, found);
+  find_groups(repo, found);
   if (how == thoroughness::all) find_branches(repo, trees, found);
   return found;
 }

@@ -40,6 +40,10 @@ json::object limits_json(const supervise::limits& l) {
           {"checkpoint_min_gap_ms", l.checkpoints.min_gap.count()}};
 }
 
+json::object tree_json(const process::tree_limits& l) {
+  return {{"memory_bytes", l.memory_bytes}, {"processes", l.processes}};
+}
+
 json::object task_json(const task_plan& t) {
   json::array after;
   for (const task_id& id : t.after) after.emplace_back(id.str());
@@ -52,6 +56,7 @@ json::object task_json(const task_plan& t) {
           {"agent", t.agents.size() == 1 ? json::value(t.agents[0]) : json::value(texts(t.agents))},
           {"limits", limits_json(t.limits)},
           {"budget", budget_json(t.budget)},
+          {"tree", tree_json(t.tree)},
           {"session", session_names[static_cast<int>(t.session)]},
           {"verify", command(t.verify)},
           {"include", texts(t.include)},
@@ -139,6 +144,15 @@ budget read_budget(const json::object& of) {
           o.at("cost_usd").to_number<double>()};
 }
 
+/// The first plans that were recorded had none.
+process::tree_limits read_tree(const json::object& of) {
+  const json::value* l = of.if_contains("tree");
+  if (!l) return {};
+  const json::object& o = l->as_object();
+  return {o.at("memory_bytes").to_number<std::uint64_t>(),
+          o.at("processes").to_number<std::uint32_t>()};
+}
+
 std::optional<agent::prices> read_prices(const json::object& of) {
   const json::value* p = of.if_contains("prices");
   if (!p || p->is_null()) return std::nullopt;
@@ -157,6 +171,7 @@ task_plan read_task(const json::object& o) {
               .agents = {},
               .limits = read_limits(o.at("limits").as_object()),
               .budget = read_budget(o),
+              .tree = read_tree(o),
               .session = read_name<session_policy>(o, "session", session_names),
               .verify = read_command(o.at("verify")),
               .include = list(o.at("include")),

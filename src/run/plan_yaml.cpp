@@ -19,6 +19,8 @@ using YAML::Node;
 
 constexpr std::size_t longest_prompt = 4u << 20;
 constexpr std::uint32_t most_at_once = 10'000;
+constexpr std::uint64_t least_memory = 4u << 20;
+constexpr std::uint32_t most_processes = 4u << 20;  // the kernel has no higher number for one
 
 /// A task while it is read: what was said explicitly, so that defaults that depend on others come
 /// last.
@@ -342,6 +344,7 @@ std::vector<field> plan_reader::settings(draft& d) {
 
 result<void> plan_reader::limits(const Node& node, draft& d) {
   supervise::limits& l = d.task.limits;
+  process::tree_limits& tree = d.task.tree;
   const std::array fields{
       field{"wall", [&](const Node& n) { return yaml_.duration(n, l.wall); }},
       field{"idle",
@@ -363,6 +366,10 @@ result<void> plan_reader::limits(const Node& node, draft& d) {
       field{"grace", [&](const Node& n) { return yaml_.duration(n, l.grace); }},
       field{"snapshot", [&](const Node& n) { return yaml_.duration(n, l.snapshot); }},
       field{"rate_wait", [&](const Node& n) { return yaml_.duration(n, l.rate_wait); }},
+      field{"memory",
+            [&](const Node& n) { return yaml_.size(n, tree.memory_bytes, least_memory); }},
+      field{"processes",
+            [&](const Node& n) { return yaml_.positive(n, tree.processes, most_processes); }},
       field{"turns", [&](const Node& n) { return yaml_.count(n, d.task.budget.turns); }},
       field{"tokens", [&](const Node& n) { return yaml_.count(n, d.task.budget.tokens); }},
       field{"cost_usd",

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <random>
 #include <remora/core/text.hpp>
+#include <remora/core/units.hpp>
 #include <remora/run/continuation.hpp>
 
 #include "run/task_runner.hpp"
@@ -92,7 +93,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   calls_.clear();
   looked_.reset();
   exit_.reset();
-  finished_whole_ = troubled_ = retrying_ = false;
+  finished_whole_ = troubled_ = retrying_ = out_of_memory_ = false;
   repetition_ = {};
   notes_before_.reset();
   out_lines_ = process::line_framer();
@@ -144,6 +145,10 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   run_.tell("attempt_running", about({{"pid", child_->who().pid},
                                       {"start_ticks", child_->who().start_ticks},
                                       {"boot", child_->who().boot}}));
+  if (!child_->limited())
+    warn(
+        "limits.memory and limits.processes could not both be set for this attempt: its control "
+        "groups could not be made or entered");
   phase("running");
   if (!launch.stdin_bytes.empty()) child_->write_stdin(launch.stdin_bytes);
   if (!launch.keep_stdin_open) child_->close_stdin();
@@ -237,6 +242,7 @@ void task_runner::on_child(const child_told& told) {
   if (const auto* x = std::get_if<process::exited>(&e)) {
     // A plain exit ends the rest of the tree; the conclusion waits for the last bytes in the pipes.
     exit_ = x->status;
+    out_of_memory_ = x->out_of_memory;
     if (child_) child_->kill();
     drain_.set(run_.time.now() + longest_drain);
   }
@@ -250,10 +256,24 @@ void task_runner::on_child(const child_told& told) {
           fmt::format("{} bytes of the agent's output are not in its transcript: they could not "
                       "be written, the disk may be full",
                       empty->unsaved_bytes));
+    tell_limits_met(*empty);
     feed(supervise::emptied{empty->proven});
     finished_whole_ = false;
     watch_budget(true);
   }
+}
+
+void task_runner::tell_limits_met(const process::emptied& end) {
+  const std::string whose = fmt::format("of attempt {}", attempt_.value());
+  if (end.oom_kills > 0)
+    warn(fmt::format("for want of memory the kernel ended {} {} {}{}", end.oom_kills,
+                     end.oom_kills == 1 ? "process" : "processes", whose,
+                     task_.tree.memory_bytes == 0
+                         ? ""
+                         : ": limits.memory is " + format_size_exact(task_.tree.memory_bytes)));
+  if (end.refused_forks > 0)
+    warn(fmt::format("the kernel refused {} new processes {}: limits.processes is {}",
+                     end.refused_forks, whose, task_.tree.processes));
 }
 
 /// `next_turn`: of this attempt, or of the one that would follow. An agent that has said that it is
@@ -314,7 +334,8 @@ void task_runner::flush_exit() {
   // What came without a newline at the very end: to a parser of text the last line as good as any.
   if (!out_lines_.rest().empty()) parser_->out_line(out_lines_.rest(), events);
   if (!err_lines_.rest().empty()) parser_->err_line(err_lines_.rest(), events);
-  const agent::outcome concluded = parser_->conclude(*exit_, events);
+  agent::outcome concluded = parser_->conclude(*exit_, events);
+  if (out_of_memory_ && concluded.verdict == agent::verdict::crashed) concluded.detail = "oom";
   exit_.reset();
   for (const agent::event& e : events) on_event(e);
   feed(supervise::exited{concluded});

@@ -229,6 +229,7 @@ process::spawn_spec task_runner::child_spec(const std::string& name,
   spec.cwd = *slot_;
   spec.attempt_dir = run_.layout.attempt(name);
   spec.name = fmt::format("{}.{}", run_.id.str(), name);
+  spec.limits = task_.tree;
   return spec;
 }
 

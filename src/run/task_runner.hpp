@@ -113,6 +113,7 @@ class task_runner {
   void look_for_life();
   void ask_for_note(std::chrono::milliseconds left);
   bool has_handed_over(const agent::event& e);
+  void tell_limits_met(const process::emptied& end);
   void flush_exit();
 
   // task_requests.cpp: what the agent asks
@@ -205,6 +206,7 @@ class task_runner {
   std::optional<sighting> looked_;          ///< at the look before, in the same silence
   std::optional<exit_status>
       exit_;  ///< told by the host, not yet by us: its last output is still to come
+  bool out_of_memory_ = false;   ///< and the kernel ended it for that
   bool finished_whole_ = false;  ///< so it says; its exit is still to come
   bool troubled_ = false;        ///< by an error that its CLI does not go on from
   bool retrying_ = false;        ///< its CLI does, so it said last

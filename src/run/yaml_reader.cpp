@@ -97,6 +97,16 @@ result<void> yaml_reader::size(const YAML::Node& node, std::uint64_t& to) const 
   return {};
 }
 
+result<void> yaml_reader::size(const YAML::Node& node, std::uint64_t& to,
+                               std::uint64_t least) const {
+  REMORA_CHECK(scalar(node, to, parse_size));
+  if (to < least)
+    return at(node, fmt::format("a size of {} or more is expected here; without this key there is "
+                                "no limit",
+                                format_size_exact(least)));
+  return {};
+}
+
 result<void> yaml_reader::amount(const YAML::Node& node, double& to, bool may_be_zero) const {
   REMORA_CHECK(scalar(node, to, parse_amount));
   if (to == 0 && !may_be_zero)

@@ -41,6 +41,8 @@ class yaml_reader {
   /// Of bytes, above zero.
   result<void> size(const YAML::Node& node, std::uint64_t& to) const;
   result<void> amount(const YAML::Node& node, double& to, bool may_be_zero) const;
+  /// Bytes; less than `least` is refused.
+  result<void> size(const YAML::Node& node, std::uint64_t& to, std::uint64_t least) const;
   /// Reads a scalar with `parse(string_view)`; its error gets the place.
   template <class T, class Parse>
   result<void> scalar(const YAML::Node& node, T& to, Parse parse) const {

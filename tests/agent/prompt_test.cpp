@@ -217,6 +217,12 @@ BOOST_AUTO_TEST_CASE(each_verdict_has_its_sentence) {
     const std::string text = continuation(in);
     BOOST_TEST(text.find(sentence) != text.npos, sentence << " not in " << text);
   }
+  continuation_input limited = small();
+  limited.mind = &mind;
+  limited.memory_bytes = 4ull << 30;
+  BOOST_TEST(continuation(limited).find(
+                 "Attempt 1 was ended after 30m00s by the kernel, because its processes together "
+                 "used more than memory: 4G.") != std::string::npos);
   for (int v = 0; v <= static_cast<int>(verdict::cancelled); ++v) {
     continuation_input in = small();
     in.last = {static_cast<verdict>(v), "", ""};

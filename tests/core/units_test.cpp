@@ -32,4 +32,9 @@ BOOST_AUTO_TEST_CASE(formats_for_people) {
   BOOST_TEST(format_count(4200) == "4.2k");
 }
 
+BOOST_AUTO_TEST_CASE(a_size_is_written_as_it_is_read) {
+  for (const char* text : {"0", "1", "4097", "64M", "1536M", "4G", "3k"})
+    BOOST_TEST(format_size_exact(parse_size(text).value()) == text);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -243,6 +243,37 @@ int kill_group(const arguments&) {
   return kill(0, SIGKILL);
 }
 
+/// Takes so many MiB and uses them all.
+int use_memory(const arguments& a) {
+  const std::size_t bytes = std::strtoul(a.at(0).c_str(), nullptr, 10) << 20;
+  std::vector<char> taken(bytes);
+  for (std::size_t i = 0; i < bytes; i += 4096) taken[i] = 1;
+  say("used\n");
+  return 0;
+}
+
+/// A tool does that; prints which signal ended it, and waits.
+int let_tool_use_memory(const arguments& a) {
+  const pid_t tool = fork();
+  if (tool == 0) _exit(use_memory(a));
+  int status = 0;
+  waitpid(tool, &status, 0);
+  say("signal " + std::to_string(WIFSIGNALED(status) ? WTERMSIG(status) : 0) + "\n");
+  wait_for_ever();
+}
+
+/// Tries to have so many children at once; prints how many it got.
+int fork_many(const arguments& a) {
+  int got = 0;
+  for (int i = 0; i < atoi(a.at(0).c_str()); ++i) {
+    const pid_t child = fork();
+    if (child == 0) wait_for_ever();
+    if (child > 0) ++got;
+  }
+  say(std::to_string(got) + "\n");
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -267,7 +298,10 @@ int main(int argc, char** argv) {
       {"close-stdin", close_input},
       {"use-cpu", use_cpu},
       {"ask", ask},
-      {"kill-zero", kill_group}};
+      {"kill-zero", kill_group},
+      {"use-memory", use_memory},
+      {"tool-uses-memory", let_tool_use_memory},
+      {"fork-many", fork_many}};
   const auto command = argc > 1 ? commands.find(argv[1]) : commands.end();
   if (command == commands.end()) return 97;
   return command->second(arguments(argv + 2, argv + argc));

@@ -66,17 +66,17 @@ class world {
     return start_spec(spec({std::string(words)...}));
   }
 
-  asio::io_context loop;
-  std::filesystem::path root;
-  std::unique_ptr<process::host> host;
-
- private:
   asio::awaitable<std::unique_ptr<process::child>> start_spec(process::spawn_spec s) {
     auto child = co_await host->start(std::move(s));
     if (!child) throw std::runtime_error(child.error().what);
     co_return std::move(*child);
   }
 
+  asio::io_context loop;
+  std::filesystem::path root;
+  std::unique_ptr<process::host> host;
+
+ private:
   int attempts_ = 0;
 };
 
@@ -85,6 +85,7 @@ struct story {
   std::string out;
   std::string err;
   std::optional<exit_status> exit;
+  bool out_of_memory = false;
   std::optional<process::emptied> empty;
   int frozen_whole = 0;
   int frozen_partly = 0;
@@ -99,7 +100,10 @@ struct add_to {
   void operator()(process::err_bytes& e) const { s.err += e.bytes; }
   void operator()(process::frozen& e) const { ++(e.whole ? s.frozen_whole : s.frozen_partly); }
   void operator()(process::thawed&) const { ++s.thawed; }
-  void operator()(process::exited& e) const { s.exit = e.status; }
+  void operator()(process::exited& e) const {
+    s.exit = e.status;
+    s.out_of_memory = e.out_of_memory;
+  }
   void operator()(process::emptied& e) const { s.empty = e; }
   void operator()(process::asked& e) const {
     s.asked.push_back(e.request);

@@ -35,7 +35,7 @@ tasks:
     verify: {run: [make, test], timeout: 1m}
     include: ["build/**"]
     session: fresh
-    limits: {idle: 90s, soft: 1m, tool: 5m, rate_wait: 2h}
+    limits: {idle: 90s, soft: 1m, tool: 5m, rate_wait: 2h, memory: 4G, processes: 512}
     checkpoint: {branch: false, max_file: 1M, max_total: 8M, max_disk: 16M}
 )";
 
@@ -101,6 +101,10 @@ BOOST_AUTO_TEST_CASE(every_key_is_read) {
   BOOST_TEST((parser.limits.idle == 90s));
   BOOST_TEST((parser.limits.tool == 5min));
   BOOST_TEST((parser.limits.rate_wait == 2h));
+  BOOST_TEST(parser.tree.memory_bytes == 4ull << 30);
+  BOOST_TEST(parser.tree.processes == 512u);
+  BOOST_TEST(lexer.tree.memory_bytes == 0u);
+  BOOST_TEST(lexer.tree.processes == 0u);
   BOOST_TEST(parser.limits.verifies);
   BOOST_TEST(!parser.branch);
   BOOST_TEST(lexer.max_file_bytes == 100u << 20);
@@ -119,6 +123,28 @@ BOOST_AUTO_TEST_CASE(a_recorded_plan_is_the_same_plan) {
   BOOST_TEST(boost::json::serialize(run::to_json(*again)) ==
              boost::json::serialize(run::to_json(p)));
   BOOST_TEST(again->tasks.at(1).limits.verifies);
+
+  boost::json::object older = run::to_json(p);  // of a version that had no such limits
+  for (boost::json::value& t : older["tasks"].as_array()) t.as_object().erase("tree");
+  BOOST_TEST(run::plan_from_json(older).value().tasks.at(1).tree.memory_bytes == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(limits_of_the_tree_hold_for_all_tasks_and_can_be_set) {
+  run::plan p = run::parse_plan(
+                    "version: 1\nagents: {a: {adapter: text, command: [x]}}\n"
+                    "defaults: {limits: {memory: 536870912, processes: 64}}\n"
+                    "tasks:\n  - {id: one, prompt: p}\n  - {id: two, prompt: p, limits: {memory: "
+                    "512M}}\n",
+                    "/repo/plan.yaml")
+                    .value();
+  for (const run::task_plan& t : p.tasks) {
+    BOOST_TEST(t.tree.memory_bytes == 512u << 20);
+    BOOST_TEST(t.tree.processes == 64u);
+  }
+  const std::vector<std::string> settings{"limits.memory=8G"};
+  BOOST_TEST(run::apply_settings(p, settings).has_value());
+  BOOST_TEST(p.tasks[1].tree.memory_bytes == 8ull << 30);
+  BOOST_TEST(p.tasks[1].tree.processes == 64u);
 }
 
 BOOST_AUTO_TEST_CASE(errors_say_where_and_what) {
@@ -130,6 +156,13 @@ BOOST_AUTO_TEST_CASE(errors_say_where_and_what) {
   check_error(with_task("    limits: {wall: 99999999999h}\n"), "6:20", "longer than 1000d");
   check_error(with_task("    limits: {cost_usd: -2}\n"), "6:24", "is not an amount");
   check_error(with_task("    limits: {turns: 0}\n"), "6:21", "above zero");
+  check_error(with_task("    limits: {memory: 0}\n"), "6:22", "a size of 4M or more");
+  check_error(with_task("    limits: {memory: 4095k}\n"), "6:22", "a size of 4M or more");
+  check_error(with_task("    limits: {memory: -4G}\n"), "6:22", "is not a size");
+  check_error(with_task("    limits: {memory: 4GB}\n"), "6:22", "is not a size");
+  check_error(with_task("    limits: {memory: 99999999999G}\n"), "6:22", "is too large");
+  check_error(with_task("    limits: {processes: 0}\n"), "6:25", "a number from 1 to 4194304");
+  check_error(with_task("    limits: {processes: 5M}\n"), "6:25", "a number from 1 to 4194304");
   check_error(with_task("  - id: one\n    prompt: q\n"), "6:9", "stands here twice");
   check_error(with_task("  - id: PROJ-12\n    prompt: q\n"), "6:9", "use 'proj-12'");
   check_error(with_task("  - id: two\n    prompt: q\n    after: [three]\n"), "4:3",

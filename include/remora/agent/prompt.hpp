@@ -30,6 +30,7 @@ struct continuation_input {
   std::uint32_t attempt = 2;          ///< this one's number
   outcome last;                       ///< why the last one ended
   std::chrono::milliseconds wall{0};  ///< how long this one has; zero: no limit
+  std::uint64_t memory_bytes = 0;     ///< what its process tree may have; zero: no limit
   const agent::state* mind = nullptr;
   std::vector<changed_path> changed;  ///< against the base
   std::string diff;                   ///< as much of it as there is; cut here to fit

@@ -25,6 +25,8 @@ result<double> parse_amount(std::string_view text);
 std::string format_duration(std::chrono::milliseconds d);
 /// As `parse_duration` reads it: `90s`, `1500ms`.
 std::string format_duration_exact(std::chrono::milliseconds d);
+/// As `parse_size` reads it: `4G`, `1536M`, `4097`.
+std::string format_size_exact(std::uint64_t bytes);
 /// `17`, `4.2k`, `1.3M`.
 std::string format_count(std::uint64_t n);
 

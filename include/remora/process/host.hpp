@@ -21,6 +21,12 @@
 
 namespace remora::process {
 
+/// What a whole process tree may have at once; zero: no limit.
+struct tree_limits {
+  std::uint64_t memory_bytes = 0;
+  std::uint32_t processes = 0;  ///< each thread counts as one
+};
+
 /// What to start, complete: nothing is inherited but what is written here.
 struct spawn_spec {
   std::vector<std::string>
@@ -33,7 +39,8 @@ struct spawn_spec {
   /// Where its tree may ask, below a directory that is there once the host has made `attempt_dir`
   /// (requests.hpp); removed with it. Empty: nowhere. In its environment as `socket_variable`.
   std::filesystem::path socket;
-  std::string name;  ///< of the cgroup leaf, and in messages: `<run>.<task>.<attempt>`
+  std::string name;    ///< of the cgroup leaf, and in messages: `<run>.<task>.<attempt>`
+  tree_limits limits;  ///< enforced where the kernel lets us: `host::unenforceable`
 };
 
 /// Who was started: enough to know it again after a crash of ours.
@@ -59,13 +66,19 @@ struct frozen {
 struct thawed {};
 struct exited {
   exit_status status;
-};  ///< the agent itself; its tree may live on
+  bool out_of_memory = false;
+};  ///< the agent itself; its tree may live on. out_of_memory: the kernel ended it for want of
+    ///< memory, where the kernel tells
 struct emptied {
   bool proven = true;
   std::uint64_t unsaved_bytes = 0;
+  std::uint64_t oom_kills = 0;
+  std::uint64_t refused_forks = 0;
 };  ///< nobody is left, pipes drained for at most 2 s. proven = false: the shim died and its tree
     ///< could not be seen to be gone. unsaved_bytes: of the output, what could not be appended to
-    ///< `out` or `err` (a full disk); it was reported all the same
+    ///< `out` or `err` (a full disk); it was reported all the same. oom_kills: how many of the tree
+    ///< the kernel ended for want of memory; refused_forks: how often it refused one more process.
+    ///< Both only where it tells
 /// A request of a process of its tree, one line without its newline.
 struct asked {
   std::string request;
@@ -104,6 +117,9 @@ class child {
   /// MiB is held here). After `emptied` there is none: do not call. Cancellation loses nothing.
   virtual boost::asio::awaitable<child_event> next() = 0;
 
+  /// False: a limit that can be enforced here could not be set for this one. It runs without it.
+  virtual bool limited() const noexcept { return true; }
+
   /// So far. Cost: a look at each process of the tree and its descriptors. Errors: errno; it tells
   /// nothing then.
   virtual result<child_use> use() = 0;
@@ -118,6 +134,10 @@ class host {
   /// shim before it told of the agent: whoever it had started is gone). Cancellation: ends what was
   /// begun.
   virtual boost::asio::awaitable<result<std::unique_ptr<child>>> start(spawn_spec spec) = 0;
+  /// For each limit that cannot be enforced on who is started here: which, why, what to do. Those
+  /// who are started have no such limit. May move this process into a child of its cgroup, and the
+  /// children that it has.
+  virtual std::vector<std::string> unenforceable(const tree_limits&) { return {}; }
   /// Waits until every shim that was started is reaped, or was let go of: one whose tree cannot be
   /// ended goes on trying, and holds the attempt's lock until nobody is left.
   virtual boost::asio::awaitable<void> join() = 0;

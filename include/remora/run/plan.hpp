@@ -9,6 +9,7 @@
 #include <optional>
 #include <remora/agent/adapter.hpp>
 #include <remora/core/ids.hpp>
+#include <remora/process/host.hpp>
 #include <remora/supervise/task_machine.hpp>
 #include <span>
 #include <string>
@@ -44,6 +45,7 @@ struct task_plan {
   std::vector<std::string> agents;  ///< in order: the next one takes over where one cannot go on
   supervise::limits limits;
   run::budget budget{};  ///< over all attempts, those of earlier runs too where it is a rerun
+  process::tree_limits tree{};  ///< `limits.memory`, `limits.processes`: of each of its children
   session_policy session = session_policy::automatic;
   std::optional<command_spec> verify;
   std::vector<std::string> include;

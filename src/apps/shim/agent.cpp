@@ -18,8 +18,8 @@ namespace shim {
 
 namespace {
 
-enum step : int { step_cgroup, step_chdir, step_exec };
-constexpr const char* step_names[] = {"cgroup", "chdir", "exec"};
+enum step : int { step_cgroup, step_limits, step_chdir, step_exec };
+constexpr const char* step_names[] = {"cgroup", "limits", "chdir", "exec"};
 
 struct report {  // from the child, through a pipe that a successful exec closes
   int step;
@@ -50,7 +50,9 @@ void restore_defaults(const char* nofile) {
   // Our death is the agent's: what it leaves falls to the orchestrator, a subreaper as well.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != shim) _exit(127);  // we died before the prctl
-  if (!enter_leaf()) tell(pipe, step_cgroup);
+  const bool in_leaf = enter_leaf();
+  if (!in_leaf) tell(pipe, step_cgroup);
+  if (!enter_limits(in_leaf)) tell(pipe, step_limits);
   restore_defaults(spec.nofile);
   if (syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */) != 0)  // before Linux 5.11
     for (int fd = 3; fd < remora::process::shim::first_free_fd; ++fd)
@@ -73,7 +75,7 @@ void leave_stdio() {
 
 }  // namespace
 
-pid_t start_agent(const agent_spec& spec) {
+pid_t start_agent(const agent_spec& spec, bool limited) {
   int pipe[2];
   const pid_t shim = getpid();
   pid_t pid = -1;
@@ -90,8 +92,12 @@ pid_t start_agent(const agent_spec& spec) {
   bool in_leaf = have_leaf();
   while ((n = read(pipe[0], &r, sizeof r)) != 0) {
     if (n < 0) continue;  // EINTR is all there is
-    if (r.step != step_cgroup) break;
-    in_leaf = false;
+    if (r.step == step_cgroup)
+      in_leaf = false;
+    else if (r.step == step_limits)
+      limited = false;
+    else
+      break;
   }
   close(pipe[0]);
   if (!in_leaf) abandon_leaf();
@@ -102,7 +108,7 @@ pid_t start_agent(const agent_spec& spec) {
   }
   process p = {};
   read_process(pid, p);  // it is our child and not reaped: it is there
-  say("started %d %llu %d", pid, p.start, in_leaf ? 1 : 0);
+  say("started %d %llu %d %d", pid, p.start, in_leaf ? 1 : 0, limited ? 1 : 0);
   return pid;
 }
 

@@ -97,4 +97,8 @@ void remove_leaf() {
   if (leaf_path) rmdir(leaf_path);
 }
 
+bool is_leaf(const char* directory) {
+  return leaf_path && strcmp(leaf_path, directory) == 0;
+}
+
 }  // namespace shim

@@ -41,6 +41,7 @@ namespace {
 
 pid_t agent = 0;
 bool agent_reaped = false;
+bool sent_kill = false;  // to the agent
 
 }  // namespace
 
@@ -55,6 +56,8 @@ bool reap() {
     record_exit(status);  // first: what was told can be looked up
     if (WIFEXITED(status))
       say("exited code %d", WEXITSTATUS(status));
+    else if (WTERMSIG(status) == SIGKILL && !sent_kill && oom_kills() > 0)
+      say("exited signal %d oom", WTERMSIG(status));
     else
       say("exited signal %d", WTERMSIG(status));
   }
@@ -91,6 +94,7 @@ void set_up_signals(int& signals) {
 }
 
 void kill_pass() {
+  sent_kill = true;
   kill_leaf();
   if (!agent_reaped) kill(-agent, SIGKILL);  // this and the next need nothing opened
   signal_stopped(SIGKILL);
@@ -108,6 +112,7 @@ int signal_number(const char* name) {
 /// To the agent's process group. Its number is the agent's pid: nobody else's until we reap the
 /// agent, afterwards only those of the tree are meant.
 void signal_group(int signal) {
+  if (signal == SIGKILL) sent_kill = true;
   if (!agent_reaped)
     kill(-agent, signal);
   else
@@ -199,7 +204,7 @@ void watch(int signals) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 6) {
+  if (argc < 7) {
     static const char usage[] = "remora-shim is started by remora, one for each agent\n";
     return write(2, usage, sizeof usage - 1) > 0 ? 2 : 3;
   }
@@ -208,14 +213,18 @@ int main(int argc, char** argv) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (record_self()) {
     make_leaf(argv[3]);
-    agent = start_agent({argv[2], argv[4], argv + 5});
+    const bool limited = set_limits(argv[5]);
+    agent = start_agent({argv[2], argv[4], argv + 6}, limited);
   } else {
     say("exec_failed %d lock", errno);
   }
   if (agent != 0) watch(signals);
   if (alone) drain_output();
+  const unsigned long long killed = oom_kills();
+  const unsigned long long refused = refused_forks();
+  remove_limits();
   remove_leaf();
-  say("empty");
+  say("empty %llu %llu", killed, refused);
   record_end();
   _exit(0);  // the lock goes with us
 }

@@ -76,6 +76,21 @@ void thaw_leaf();
 void kill_leaf();
 bool leaf_populated();
 void remove_leaf();
+/// Is it this directory?
+bool is_leaf(const char* directory);
+
+// --- limits.cpp: what the agent's tree may have at once ---
+
+/// Makes the groups that `lines` (shim_protocol.hpp) name, and sets their limits. After
+/// `make_leaf`. False: a limit that is wanted is not set.
+bool set_limits(char* lines);
+/// In the forked child, before exec. False: it is under some of the limits only.
+bool enter_limits(bool in_leaf);
+/// How many of the tree the kernel has killed for want of memory, and how often it refused one more
+/// process; 0 where it does not tell.
+unsigned long long oom_kills();
+unsigned long long refused_forks();
+void remove_limits();
 
 // --- agent.cpp ---
 
@@ -86,7 +101,8 @@ struct agent_spec {
 };
 
 /// Forks and execs; says `started` or `exec_failed`. Returns its pid, or 0 when it did not start.
-pid_t start_agent(const agent_spec& spec);
+/// `limited`: its limits are set.
+pid_t start_agent(const agent_spec& spec, bool limited);
 
 // --- attempt.cpp: the attempt's directory ---
 
