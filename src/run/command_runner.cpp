@@ -50,6 +50,7 @@ boost::asio::awaitable<result<command_outcome>> command_runner::run(command_spec
       outcome.status = exit->status;
       child->kill();  // whatever it left behind
     }
+    if (const auto* empty = std::get_if<process::emptied>(&event)) outcome.end = *empty;
     living = !std::holds_alternative<process::emptied>(event);
   }
   running_ = nullptr;

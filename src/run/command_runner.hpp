@@ -13,7 +13,8 @@ struct command_outcome {
   bool ok = false;
   bool timed_out = false;
   exit_status status;
-  std::string output;  ///< the last 4 KiB of stdout and stderr together, printable
+  std::string output;    ///< the last 4 KiB of stdout and stderr together, printable
+  process::emptied end;  ///< of its tree
 
   /// By somebody's signal.
   bool killed() const { return !timed_out && status.signal.has_value(); }

@@ -256,24 +256,32 @@ void task_runner::on_child(const child_told& told) {
           fmt::format("{} bytes of the agent's output are not in its transcript: they could not "
                       "be written, the disk may be full",
                       empty->unsaved_bytes));
-    tell_limits_met(*empty);
+    tell_limits_met(*empty, fmt::format("attempt {}", attempt_.value()));
     feed(supervise::emptied{empty->proven});
     finished_whole_ = false;
     watch_budget(true);
   }
 }
 
-void task_runner::tell_limits_met(const process::emptied& end) {
-  const std::string whose = fmt::format("of attempt {}", attempt_.value());
-  if (end.oom_kills > 0)
-    warn(fmt::format("for want of memory the kernel ended {} {} {}{}", end.oom_kills,
-                     end.oom_kills == 1 ? "process" : "processes", whose,
-                     task_.tree.memory_bytes == 0
-                         ? ""
-                         : ": limits.memory is " + format_size_exact(task_.tree.memory_bytes)));
-  if (end.refused_forks > 0)
-    warn(fmt::format("the kernel refused {} new processes {}: limits.processes is {}",
-                     end.refused_forks, whose, task_.tree.processes));
+/// In words, also as a warning. `whose`: `the verification`.
+std::vector<std::string> task_runner::tell_limits_met(const process::emptied& end,
+                                                      std::string_view whose) {
+  const process::tree_limits& limits = task_.tree;  // there may be others above it
+  std::vector<std::string> met;
+  if (end.oom_kills > 0) {
+    met.push_back(fmt::format("for want of memory the kernel ended {} {} of {}", end.oom_kills,
+                              end.oom_kills == 1 ? "process" : "processes", whose));
+    if (limits.memory_bytes > 0)
+      met.back() += ": limits.memory is " + format_size_exact(limits.memory_bytes);
+  }
+  if (end.refused_forks > 0) {
+    met.push_back(
+        fmt::format("the kernel refused {} new processes of {}", end.refused_forks, whose));
+    if (limits.processes > 0)
+      met.back() += fmt::format(": limits.processes is {}", limits.processes);
+  }
+  for (const std::string& text : met) warn(text);
+  return met;
 }
 
 /// `next_turn`: of this attempt, or of the one that would follow. An agent that has said that it is

@@ -45,7 +45,10 @@ asio::awaitable<void> task_runner::verify() {
   v.attempt = attempt_.value();
   if (ran) {
     v.ok = ran->ok;
-    v.output = ran->ok ? ran->output : fmt::format("{}\n{}", ran->output, ran->text(command));
+    const std::vector<std::string> met = tell_limits_met(ran->end, "the verification");
+    v.output = ran->output;
+    if (!ran->ok) v.output += "\n" + ran->text(command);
+    for (const std::string& text : met) v.output += "\n" + text;
   } else {
     v.output = ran.error().what;
   }

@@ -208,6 +208,7 @@ asio::awaitable<result<void>> task_runner::set_up() {
   process::spawn_spec spec = child_spec(fmt::format("{}.setup", task_.id.str()), agent_->pass_env);
   auto ran = co_await commands_.run(command, std::move(spec));
   if (!ran) co_return within("workspace.setup", ran.error());
+  tell_limits_met(ran->end, "the setup");
   if (ran->ok) co_return result<void>();
   std::string what = fmt::format("workspace.setup '{}' {}", command.shown(), ran->text(command));
   if (!ran->output.empty()) what += ": " + ran->output;

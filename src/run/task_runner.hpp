@@ -113,7 +113,7 @@ class task_runner {
   void look_for_life();
   void ask_for_note(std::chrono::milliseconds left);
   bool has_handed_over(const agent::event& e);
-  void tell_limits_met(const process::emptied& end);
+  std::vector<std::string> tell_limits_met(const process::emptied& end, std::string_view whose);
   void flush_exit();
 
   // task_requests.cpp: what the agent asks

@@ -131,6 +131,17 @@ class Limits(Job):
         (warning,) = self.warnings(events)
         self.assertRegex(warning, r"the kernel refused \d+ new processes of attempt 1: limits.processes is 64")
 
+    def test_P12_a_verification_without_memory_says_so(self):
+        self.need()
+        plan = Path(self.plan(["a"], "defaults: {attempts: 2, limits: {memory: 64M}}", "cat > /dev/null; echo life >> progress.txt"))
+        verify = "[ -e verified ] || { touch verified; exec python3 -c \"bytearray(300 << 20)\"; }"
+        plan.write_text(plan.read_text() + f"    verify: '{verify}'\n")
+        events = self.events(self.remora("run", str(plan), "--json"))
+        said = [(e["ok"], e["output"]) for e in events if e["type"] == "verify_ended"]
+        killed = "for want of memory the kernel ended 1 process of the verification: limits.memory is 64M"
+        self.assertEqual(said, [(False, f"\nkilled by SIGKILL\n{killed}"), (True, "")])
+        self.assertEqual(self.warnings(events), [killed])
+
     @unittest.skipUnless(os.geteuid() == 0 and UNIFIED and "memory" in (UNIFIED / "cgroup.controllers").read_text().split(),
                          "needs root, and a control group of version 2 with a memory controller")
     def test_P12_remora_moves_out_of_a_group_that_it_is_alone_in(self):
