@@ -41,34 +41,31 @@ bool we_are_subreaper() {
 
 }  // namespace
 
-attempt::attempt(asio::any_io_executor executor, const spawn_spec& spec, launched shim,
-                 attempt_ends ends, std::filesystem::path leaf,
-                 std::vector<std::filesystem::path> groups, std::shared_ptr<orphanage> orphans,
-                 std::function<void(attempt&)> gone)
+attempt::attempt(asio::any_io_executor executor, const spawn_spec& spec, launched_attempt made,
+                 std::shared_ptr<orphanage> orphans, std::function<void(attempt&)> gone)
     : program_(to_utf8(spec.argv.front())),
       cwd_(spec.cwd),
-      leaf_(std::move(leaf)),
-      groups_(std::move(groups)),
+      leaf_(std::move(made.leaf)),
+      groups_(std::move(made.groups)),
       orphans_(std::move(orphans)),
       gone_(std::move(gone)),
-      shim_pid_(shim.pid),
-      shim_(executor, std::move(shim.pidfd)),
-      control_(executor, std::move(ends.control)),
-      out_(executor, std::move(ends.out_read), std::move(ends.out_file), budget_,
+      shim_pid_(made.shim_pid),
+      shim_(std::move(made.shim)),
+      control_(std::move(made.ends.control)),
+      out_(std::move(made.ends.out_read), std::move(made.ends.out_file), budget_,
            {[this](std::string bytes) { report(out_bytes{std::move(bytes)}); },
             [this] { on_output_end(); }}),
-      err_(executor, std::move(ends.err_read), std::move(ends.err_file), budget_,
+      err_(std::move(made.ends.err_read), std::move(made.ends.err_file), budget_,
            {[this](std::string bytes) { report(err_bytes{std::move(bytes)}); },
             [this] { on_output_end(); }}),
-      stdin_(executor, std::move(ends.stdin_write)),
+      stdin_(std::move(made.ends.stdin_write)),
       events_(executor),
       answered_(executor),
       drained_(executor, [this] { finish(); }),
       look_again_(executor, [this] { look_again(); }),
       let_go_(executor, [this] { let_go(); }) {
-  register_shim(shim_pid_);
-  if (ends.requests) listen(executor, spec, std::move(ends.requests));
-  if (!ends.unheard.empty()) report(unheard{std::move(ends.unheard)});
+  if (made.ends.requests) listen(executor, spec, std::move(made.ends.requests));
+  if (!made.ends.unheard.empty()) report(unheard{std::move(made.ends.unheard)});
   watch_control();
   watch_shim();
 }
@@ -216,8 +213,10 @@ void attempt::watch_shim() {
   shim_.when_readable([this] {
     siginfo_t info{};
     const auto id = static_cast<id_t>(shim_pid_);
-    const int failed = ::waitid(P_PID, id, &info, WEXITED | WNOHANG);
+    const int failed = ::waitid(P_PID, id, &info, WEXITED | WNOHANG | WNOWAIT);
     if (failed == 0 && info.si_pid == 0) return watch_shim();
+    forget_shim(shim_pid_);
+    ::waitid(P_PID, id, &info, WEXITED | WNOHANG);
     on_shim_end(to_exit_status(info.si_code, info.si_status));
   });
 }
@@ -225,7 +224,6 @@ void attempt::watch_shim() {
 void attempt::on_shim_end(exit_status status) {
   shim_.close();
   requests_.reset();
-  forget_shim(shim_pid_);
   read_control();  // what it said last
   control_.close();
   commands_.clear();

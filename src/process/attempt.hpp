@@ -13,7 +13,6 @@
 #include <string_view>
 #include <vector>
 
-#include "process/launched.hpp"
 #include "process/orphans.hpp"
 #include "process/output_pipe.hpp"
 #include "process/request_socket.hpp"
@@ -23,22 +22,30 @@ namespace remora::process {
 
 /// Our ends, made before the shim is launched.
 struct attempt_ends {
-  unique_fd control;
-  unique_fd stdin_write;
-  unique_fd out_read;
-  unique_fd err_read;
+  watched_fd control;
+  watched_fd stdin_write;
+  watched_fd out_read;
+  watched_fd err_read;
   unique_fd out_file;
   unique_fd err_file;
   unique_fd requests;   ///< none: nobody may ask
   std::string unheard;  ///< or none could be made: why
 };
 
+/// What launch.hpp makes.
+struct launched_attempt {
+  int shim_pid = -1;
+  watched_fd shim;
+  attempt_ends ends;
+  std::filesystem::path leaf;                 ///< of the cgroup, for the shim to make; empty: none
+  std::vector<std::filesystem::path> groups;  ///< all that the shim makes, with the leaf
+};
+
 class attempt {
  public:
   /// `gone` is called once, last of all and not from the constructor: the shim is reaped, or let go
   /// of. It must not destroy the attempt before it returns to the loop.
-  attempt(boost::asio::any_io_executor executor, const spawn_spec& spec, launched shim,
-          attempt_ends ends, std::filesystem::path leaf, std::vector<std::filesystem::path> groups,
+  attempt(boost::asio::any_io_executor executor, const spawn_spec& spec, launched_attempt made,
           std::shared_ptr<orphanage> orphans, std::function<void(attempt&)> gone);
   attempt(const attempt&) = delete;
   attempt& operator=(const attempt&) = delete;

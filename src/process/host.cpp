@@ -1,26 +1,18 @@
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <boost/asio/post.hpp>
-#include <boost/process/v2/environment.hpp>
-#include <cassert>
-#include <cerrno>
+#include <boost/asio/thread_pool.hpp>
+#include <functional>
 #include <list>
-#include <remora/core/text.hpp>
+#include <remora/io/condition.hpp>
 #include <remora/io/deadline.hpp>
+#include <remora/io/run_on.hpp>
 #include <remora/process/host.hpp>
 #include <utility>
 
 #include "process/attempt.hpp"
-#include "process/descriptor_limit.hpp"
-#include "process/launcher.hpp"
+#include "process/launch.hpp"
 #include "process/limits.hpp"
-#include "process/proc.hpp"
-#include "process/shim_protocol.hpp"
 
 namespace remora::process {
 
@@ -53,116 +45,6 @@ class shim_child final : public child {
   std::shared_ptr<attempt> attempt_;
 };
 
-/// The shim's ends of what `attempt_ends` holds ours of.
-struct shim_ends {
-  unique_fd stdin_read;
-  unique_fd out_write;
-  unique_fd err_write;
-  unique_fd control;
-  unique_fd lock;
-  unique_fd directory;
-};
-
-result<void> make_pipe(unique_fd& read, unique_fd& write) {
-  int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) != 0) return os_error(errno, "cannot make a pipe");
-  read.reset(fds[0]);
-  write.reset(fds[1]);
-  return {};
-}
-
-result<void> make_channels(attempt_ends& ours, shim_ends& theirs) {
-  REMORA_CHECK(make_pipe(theirs.stdin_read, ours.stdin_write));
-  REMORA_CHECK(make_pipe(ours.out_read, theirs.out_write));
-  REMORA_CHECK(make_pipe(ours.err_read, theirs.err_write));
-  // Of our ends only: a pipe's other end has flags of its own.
-  for (const int fd : {ours.stdin_write.get(), ours.out_read.get(), ours.err_read.get()})
-    if (::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
-      return os_error(errno, "cannot make a pipe non-blocking");
-  int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
-    return os_error(errno, "cannot make a socket pair");
-  ours.control.reset(fds[0]);
-  theirs.control.reset(fds[1]);
-  return {};
-}
-
-result<void> make_attempt_files(const std::filesystem::path& dir, attempt_ends& ours,
-                                shim_ends& theirs) {
-  REMORA_CHECK(make_directories(dir, 0700));
-  REMORA_TRY(theirs.directory, open_file(dir, O_RDONLY | O_DIRECTORY));
-  REMORA_TRY(theirs.lock, open_at(theirs.directory.get(), "lock", O_RDWR | O_CREAT));
-  // Taken here and inherited: it belongs to the open file, so there is no moment at which the shim
-  // lives and the lock is free.
-  if (::flock(theirs.lock.get(), LOCK_EX | LOCK_NB) != 0)
-    return errno == EWOULDBLOCK
-               ? fail(errc::held, fmt::format("an agent still lives in {}", to_utf8(dir.string())))
-               : os_error(errno, fmt::format("cannot lock {}/lock", to_utf8(dir.string())));
-  // The name of an earlier life goes: who finds the lock held waits for this one.
-  if (::ftruncate(theirs.lock.get(), 0) != 0)
-    return os_error(errno, fmt::format("cannot empty {}/lock", to_utf8(dir.string())));
-  constexpr int append = O_WRONLY | O_APPEND | O_CREAT;
-  REMORA_TRY(ours.out_file, open_at(theirs.directory.get(), "out", append));
-  REMORA_TRY(ours.err_file, open_at(theirs.directory.get(), "err", append));
-  return {};
-}
-
-/// Not every file system knows sockets: an agent does its work without one.
-void make_socket(const spawn_spec& spec, attempt_ends& ours) {
-  if (spec.socket.empty()) return;
-  auto listening = listen_for_requests(spec.socket);
-  if (listening)
-    ours.requests = std::move(*listening);
-  else
-    ours.unheard = listening.error().what;
-}
-
-std::filesystem::path leaf_of(const spawn_spec& spec, const host_options& options) {
-  if (!options.use_cgroups || spec.name.empty() || own_cgroup().empty()) return {};
-  return own_cgroup() / group_name(spec.name);
-}
-
-std::vector<std::string> shim_arguments(const spawn_spec& spec, const std::filesystem::path& leaf,
-                                        const std::string& limits) {
-  std::vector<std::string> arguments{spec.name, spec.cwd.string(),
-                                     leaf.empty() ? "-" : leaf.string(),
-                                     std::to_string(inherited_descriptor_limit()), limits};
-  arguments.insert(arguments.end(), spec.argv.begin(), spec.argv.end());
-  return arguments;
-}
-
-std::vector<std::string> environment_lines(const spawn_spec& spec, bool may_ask) {
-  std::vector<std::string> lines;
-  for (const auto& [name, value] : spec.environment)
-    if (name != socket_variable) lines.push_back(name + "=" + value);
-  if (may_ask) lines.push_back(fmt::format("{}={}", socket_variable, spec.socket.string()));
-  return lines;
-}
-
-result<launched> launch_shim(const std::filesystem::path& program, const spawn_spec& spec,
-                             const std::filesystem::path& leaf, const std::string& limits,
-                             const attempt_ends& ours, const shim_ends& theirs) {
-  if (::access(program.c_str(), X_OK) != 0)
-    return fail(errc::environment,
-                fmt::format("cannot execute the shim {}: install remora-shim beside remora or set "
-                            "REMORA_SHIM",
-                            to_utf8(program.string())));
-  const std::vector<std::string> lines = environment_lines(spec, static_cast<bool>(ours.requests));
-  boost::process::v2::process_environment environment(lines);
-  // In the order of shim_protocol.hpp.
-  bind_descriptors descriptors{{theirs.stdin_read.get(), theirs.out_write.get(),
-                                theirs.err_write.get(), theirs.control.get(), ours.out_read.get(),
-                                ours.err_read.get(), theirs.lock.get(), theirs.directory.get()}};
-  session_launcher launch;
-  boost::system::error_code failed;
-  launched shim = launch(failed, program.string(), shim_arguments(spec, leaf, limits), environment,
-                         descriptors);
-  // E2BIG above all: what is too long for the shim is for the agent.
-  if (failed)
-    return os_error(failed.value(), fmt::format("cannot start {}", to_utf8(spec.argv.front())));
-  return shim;
-}
-
 class machine_host final : public host {
  public:
   machine_host(asio::any_io_executor executor, std::filesystem::path shim, host_options options)
@@ -171,7 +53,10 @@ class machine_host final : public host {
   }
 
   asio::awaitable<result<std::unique_ptr<child>>> start(spawn_spec spec) override {
-    const auto begun = begin(spec);
+    if (spec.argv.empty()) co_return fail(errc::usage, "an agent needs a program to run");
+    limit_places::plan limits = limits_of(spec);
+    const result<std::shared_ptr<attempt>> begun =
+        co_await begin(state_, launches_, spec, std::move(limits));
     if (!begun) co_return begun.error();
     // From here on a cancellation ends it.
     std::unique_ptr<child> handle = std::make_unique<shim_child>(*begun);
@@ -188,7 +73,7 @@ class machine_host final : public host {
   }
 
   asio::awaitable<void> join() override {
-    while (!state_->attempts.empty()) co_await state_->idle.wait();
+    while (state_->launching > 0 || !state_->attempts.empty()) co_await state_->idle.wait();
   }
 
  private:
@@ -202,6 +87,7 @@ class machine_host final : public host {
     host_options options;
     std::shared_ptr<orphanage> orphans;
     std::list<std::shared_ptr<attempt>> attempts;
+    int launching = 0;  // starts of which no attempt has come yet
     io::condition idle;
     io::deadline last_wait;  // for orphans of those that were abandoned, which nobody else asks for
 
@@ -240,32 +126,45 @@ class machine_host final : public host {
     return places().for_tree(spec.limits, spec.name);
   }
 
-  result<std::shared_ptr<attempt>> begin(const spawn_spec& spec) {
-    if (spec.argv.empty()) return fail(errc::usage, "an agent needs a program to run");
-    state_->last_wait.set(std::nullopt);  // there is somebody again who asks for orphans
-    attempt_ends ours;
-    shim_ends theirs;
-    if (auto made = make_attempt_files(spec.attempt_dir, ours, theirs); !made)
-      return made.error().is(errc::held) ? made.error()
-                                         : fail(errc::environment, made.error().what);
-    REMORA_CHECK(make_channels(ours, theirs));
-    make_socket(spec, ours);
-    const std::filesystem::path leaf = leaf_of(spec, state_->options);
-    limit_places::plan limits = limits_of(spec);
-    REMORA_TRY(launched shim, launch_shim(state_->shim, spec, leaf, limits.lines, ours, theirs));
-    if (!leaf.empty()) limits.groups.push_back(leaf);
+  /// One of those that are launching.
+  class launching {
+   public:
+    explicit launching(state& of) : of_(of) { ++of_.launching; }
+    launching(const launching&) = delete;
+    launching& operator=(const launching&) = delete;
+    ~launching() {
+      --of_.launching;
+      of_.idle.notify();
+    }
+
+   private:
+    state& of_;
+  };
+
+  /// Is not cancelled: what was launched has an attempt that ends it. The host may be gone when
+  /// this goes on.
+  static asio::awaitable<result<std::shared_ptr<attempt>>> begin(std::shared_ptr<state> self,
+                                                                 asio::thread_pool& launches,
+                                                                 const spawn_spec& spec,
+                                                                 limit_places::plan limits) {
+    const launching one(*self);
+    auto made = co_await io::run_on(launches, launch_attempt, self->executor, std::cref(self->shim),
+                                    std::cref(spec), self->options, std::move(limits));
+    if (!made) co_return made.error();
+    self->last_wait.set(std::nullopt);  // there is somebody again who asks for orphans
     // Later and not at once: it is called from inside the attempt.
-    auto gone = [weak = std::weak_ptr(state_)](attempt& done) {
-      if (const auto self = weak.lock())
-        asio::post(self->executor, [self, one = &done] { self->forget(one); });
+    auto gone = [weak = std::weak_ptr(self)](attempt& done) {
+      if (const auto here = weak.lock())
+        asio::post(here->executor, [here, who = &done] { here->forget(who); });
     };
-    return state_->attempts.emplace_back(
-        std::make_shared<attempt>(state_->executor, spec, std::move(shim), std::move(ours), leaf,
-                                  std::move(limits.groups), state_->orphans, std::move(gone)));
+    co_return self->attempts.emplace_back(std::make_shared<attempt>(
+        self->executor, spec, std::move(*made), self->orphans, std::move(gone)));
   }
 
   std::shared_ptr<state> state_;
   std::optional<limit_places> places_;  // looked up when the first limit is wanted
+  /// One thread: a shim's start takes a fraction of a millisecond, and nothing else is done here.
+  asio::thread_pool launches_{1};
 };
 
 }  // namespace

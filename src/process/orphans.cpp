@@ -5,7 +5,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <mutex>
 #include <ranges>
 #include <set>
 #include <utility>
@@ -17,6 +16,7 @@ namespace remora::process {
 namespace {
 
 struct shim_registry {
+  std::mutex birth;  // taken first, and held while a shim is started or orphans are looked for
   std::mutex mutex;
   std::set<int> pids;
 };
@@ -36,7 +36,9 @@ constexpr int most_passes = 100;
 
 }  // namespace
 
-void register_shim(int pid) {
+shim_birth::shim_birth() : lock_(shims().birth) {}
+
+void shim_birth::register_shim(int pid) const {
   const std::lock_guard lock(shims().mutex);
   shims().pids.insert(pid);
 }
@@ -58,24 +60,31 @@ void orphanage::end_all() {
   while (kill_new(pass < most_passes)) ++pass;
 }
 
-/// Where each process starts the next one and ends, only killing the newest before it starts
-/// another ends the chain: the newest is last in the list, and what is dead is reaped at once, or
-/// the list grows with the chain and the newest is met too late for ever.
-bool orphanage::kill_new(bool reaps) {
+std::vector<int> orphanage::find_new() {
+  const std::lock_guard no_births(shims().birth);
   const auto children = children_of(::getpid());
   blind_ = !children;
-  if (blind_) return false;
-  bool any = false;
+  if (blind_) return {};
+  std::vector<int> found;
   const int ours = ::getsid(0);
   for (const int pid : *children | std::views::reverse) {
     // Of another session: a child that nobody but us reaps, so nobody else has its pid.
     if (const pid_t session = ::getsid(pid); session < 0 || session == ours) continue;
-    if (is_shim(pid) || dying_.contains(pid)) continue;
+    if (!is_shim(pid) && !dying_.contains(pid)) found.push_back(pid);
+  }
+  return found;
+}
+
+/// Where each process starts the next one and ends, only killing the newest before it starts
+/// another ends the chain: the newest is last in the list, and what is dead is reaped at once, or
+/// the list grows with the chain and the newest is met too late for ever.
+bool orphanage::kill_new(bool reaps) {
+  const std::vector<int> found = find_new();
+  for (const int pid : found) {
     ::kill(pid, SIGKILL);
-    any = true;
     if (!reaps || !reap(pid)) watch(pid);
   }
-  return any && reaps;
+  return !found.empty() && reaps;
 }
 
 bool orphanage::reap(int pid) {

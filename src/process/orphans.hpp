@@ -11,7 +11,9 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <remora/core/exit_status.hpp>
+#include <vector>
 
 #include "process/watched_fd.hpp"
 
@@ -19,8 +21,17 @@ namespace remora::process {
 
 constexpr std::chrono::seconds longest_end{5};  ///< of who was sent KILL, by us or by its shim
 
-/// Shims of this process, of all its hosts. Thread: any.
-void register_shim(int pid);
+/// The start of a shim, on whatever thread: while it lasts nobody is looked for, since who is not
+/// registered yet would be taken for an orphan, and who failed to exec is reaped by another thread.
+class shim_birth {
+ public:
+  shim_birth();
+  void register_shim(int pid) const;  ///< known to all hosts of this process from now on
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+};
+/// Before it is reaped: its pid may be another shim's at once.
 void forget_shim(int pid);
 
 class orphanage {
@@ -32,7 +43,7 @@ class orphanage {
   orphanage(boost::asio::any_io_executor executor, callbacks call);
 
   /// Kills the orphans that are there, and those that appear as they die, until none is left. Where
-  /// it is blind afterwards, call it again.
+  /// it is blind afterwards, call it again. Waits while a shim is being started.
   void end_all();
   /// Of those that do not die. Whoever asks next is told of them anew.
   void let_go() { dying_.clear(); }
@@ -42,6 +53,8 @@ class orphanage {
   bool blind() const noexcept { return blind_; }
 
  private:
+  /// The newest first, without those that are being killed. Nothing where it was blind.
+  std::vector<int> find_new();
   /// Kills those that are not being killed yet. True: look again. `reaps`: the dead at once.
   bool kill_new(bool reaps);
   bool reap(int pid);

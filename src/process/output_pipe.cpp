@@ -22,12 +22,8 @@ std::array<char, chunk>& buffer() {
 
 }  // namespace
 
-output_pipe::output_pipe(boost::asio::any_io_executor executor, unique_fd pipe, unique_fd file,
-                         output_budget& budget, callbacks call)
-    : pipe_(std::move(executor), std::move(pipe)),
-      file_(std::move(file)),
-      budget_(budget),
-      call_(std::move(call)) {}
+output_pipe::output_pipe(watched_fd pipe, unique_fd file, output_budget& budget, callbacks call)
+    : pipe_(std::move(pipe)), file_(std::move(file)), budget_(budget), call_(std::move(call)) {}
 
 void output_pipe::pump() {
   if (waiting_ || !pipe_.open() || budget_.held + chunk > output_budget::limit) return;

@@ -23,8 +23,7 @@ class output_pipe {
     std::function<void(std::string)> bytes;  ///< they are in the file
     std::function<void()> ended;             ///< nobody can write any more
   };
-  output_pipe(boost::asio::any_io_executor executor, unique_fd pipe, unique_fd file,
-              output_budget& budget, callbacks call);
+  output_pipe(watched_fd pipe, unique_fd file, output_budget& budget, callbacks call);
 
   /// Reads from now on, as long as the budget lasts; to be called again when it grew.
   void pump();

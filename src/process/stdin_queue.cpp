@@ -7,9 +7,6 @@
 
 namespace remora::process {
 
-stdin_queue::stdin_queue(boost::asio::any_io_executor executor, unique_fd pipe)
-    : pipe_(std::move(executor), std::move(pipe)) {}
-
 void stdin_queue::write(std::string bytes) {
   if (!pipe_.open() || closing_) return;
   if (pending_.empty())

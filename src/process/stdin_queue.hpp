@@ -9,8 +9,8 @@ namespace remora::process {
 
 class stdin_queue {
  public:
-  /// `pipe` does not block. SIGPIPE is ignored (prepare_this_process).
-  stdin_queue(boost::asio::any_io_executor executor, unique_fd pipe);
+  /// SIGPIPE is ignored (prepare_this_process).
+  explicit stdin_queue(watched_fd pipe) : pipe_(std::move(pipe)) {}
   /// Queues. Once nobody reads any more it does nothing.
   void write(std::string bytes);
   void close_when_written();

@@ -8,7 +8,10 @@ namespace remora::process {
 namespace asio = boost::asio;
 
 struct watched_fd::state {
-  state(asio::any_io_executor executor, int fd) : descriptor(std::move(executor), fd) {}
+  state(asio::any_io_executor executor, int fd) : descriptor(std::move(executor), fd) {
+    boost::system::error_code ignored;  // the first wait would do it, on the loop
+    descriptor.native_non_blocking(true, ignored);
+  }
   asio::posix::stream_descriptor descriptor;
 
   static void wait(const std::shared_ptr<state>& self,

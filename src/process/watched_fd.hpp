@@ -1,5 +1,6 @@
 // A descriptor that calls back when it is ready. Plain callbacks, so that Asio's templates are
-// instantiated once. Thread: the loop's.
+// instantiated once. Thread: the loop's; one that nobody waited for yet may be made, moved and
+// destroyed by another.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -12,6 +13,7 @@ namespace remora::process {
 class watched_fd {
  public:
   watched_fd();
+  /// `fd` does not block from now on.
   watched_fd(boost::asio::any_io_executor executor, unique_fd fd);
   ~watched_fd();
   watched_fd(watched_fd&&) noexcept;

@@ -1,7 +1,6 @@
 // The process host: starts an agent under its own shim and reports what happens to its whole
 // process tree. The seam of the run room: tests script a host, `make_host` gives the machine's.
-// Thread: the loop's, all of it. A parent-death signal follows the forking thread: one thread
-// starts all.
+// Thread: the loop's, all of it. What blocks in a start is done on a thread of the host's own.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -132,14 +131,15 @@ class host {
   /// 127. Errors: errno with the program's name; errc::environment (no shim, no attempt directory,
   /// no cwd); errc::held (a shim lives in the attempt directory); errc::killed (a signal ended the
   /// shim before it told of the agent: whoever it had started is gone). Cancellation: ends what was
-  /// begun.
+  /// begun, once the shim runs; the attempt's directory stays. Cost: some 0.1 ms of the loop's; the
+  /// directory, the channels and the shim's exec are another thread's, one start after the other.
   virtual boost::asio::awaitable<result<std::unique_ptr<child>>> start(spawn_spec spec) = 0;
   /// For each limit that cannot be enforced on who is started here: which, why, what to do. Those
   /// who are started have no such limit. May move this process into a child of its cgroup, and the
   /// children that it has.
   virtual std::vector<std::string> unenforceable(const tree_limits&) { return {}; }
-  /// Waits until every shim that was started is reaped, or was let go of: one whose tree cannot be
-  /// ended goes on trying, and holds the attempt's lock until nobody is left.
+  /// Waits until every shim that was started, or is being started, is reaped, or was let go of: one
+  /// whose tree cannot be ended goes on trying, and holds the attempt's lock until nobody is left.
   virtual boost::asio::awaitable<void> join() = 0;
 };
 
@@ -150,7 +150,8 @@ struct host_options {
 };
 /// `shim`: the program `remora-shim` (found beside this program by `find_shim`).
 /// After a shim's death all children of this process that live in another session than its own are
-/// ended: whoever else starts children here leaves them in it.
+/// ended: whoever else starts children here leaves them in it. The host goes before its loop; its
+/// destructor waits for a shim that is being started, which then ends as after our death.
 std::unique_ptr<host> make_host(boost::asio::any_io_executor executor, std::filesystem::path shim,
                                 host_options options = {});
 /// Beside the running program, else in $REMORA_SHIM, else in ../libexec. Errors: errc::environment.
