@@ -153,9 +153,10 @@ class claude_parser final : public stream_json {
     if (status == 0 && e.kind == error_kind::other) e.kind = error_kind::network;
     e.transient = true;
     const double delay = number_of(o, "retry_delay_ms").value_or(0);
-    if (delay > 0 && delay < longest_delay_ms)
-      e.retry_at = iso8601(machine_clock().wall() +
-                           std::chrono::milliseconds(static_cast<std::int64_t>(delay)));
+    if (delay > 0)
+      e.retry_at = iso8601(
+          machine_clock().wall() +
+          std::chrono::milliseconds(static_cast<std::int64_t>(std::min(delay, longest_delay_ms))));
     e.text = fmt::format("{}{}, retry {} of {}", name, status ? fmt::format(" ({})", status) : "",
                          count_of(o, "attempt"), count_of(o, "max_retries"));
     return e;

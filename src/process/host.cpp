@@ -1,7 +1,11 @@
 #include <string.h>
 
+#include <atomic>
+#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/system/system_error.hpp>
 #include <functional>
 #include <list>
 #include <remora/io/condition.hpp>
@@ -55,8 +59,17 @@ class machine_host final : public host {
   asio::awaitable<result<std::unique_ptr<child>>> start(spawn_spec spec) override {
     if (spec.argv.empty()) co_return fail(errc::usage, "an agent needs a program to run");
     limit_places::plan limits = limits_of(spec);
+    const auto unwanted = std::make_shared<std::atomic<bool>>(false);
+    const asio::cancellation_state cancellation = co_await asio::this_coro::cancellation_state;
+    asio::cancellation_slot cancelled = cancellation.slot();
+    if (cancelled.is_connected())
+      cancelled.assign([unwanted](asio::cancellation_type) { *unwanted = true; });
     const result<std::shared_ptr<attempt>> begun =
-        co_await begin(state_, launches_, spec, std::move(limits));
+        co_await begin(state_, launches_, spec, std::move(limits), unwanted);
+    if (cancelled.is_connected()) cancelled.clear();
+    // Nobody is to hear of it: who asked may be at the next one.
+    if (*unwanted && !begun)
+      throw boost::system::system_error(asio::error::operation_aborted, "cancelled");
     if (!begun) co_return begun.error();
     // From here on a cancellation ends it.
     std::unique_ptr<child> handle = std::make_unique<shim_child>(*begun);
@@ -141,15 +154,16 @@ class machine_host final : public host {
     state& of_;
   };
 
-  /// Is not cancelled: what was launched has an attempt that ends it. The host may be gone when
+  /// Is not cancelled: what was launched has an attempt that ends it. `unwanted`: nothing is
+  /// launched any more. The host may be gone when
   /// this goes on.
-  static asio::awaitable<result<std::shared_ptr<attempt>>> begin(std::shared_ptr<state> self,
-                                                                 asio::thread_pool& launches,
-                                                                 const spawn_spec& spec,
-                                                                 limit_places::plan limits) {
+  static asio::awaitable<result<std::shared_ptr<attempt>>> begin(
+      std::shared_ptr<state> self, asio::thread_pool& launches, const spawn_spec& spec,
+      limit_places::plan limits, std::shared_ptr<std::atomic<bool>> unwanted) {
     const launching one(*self);
-    auto made = co_await io::run_on(launches, launch_attempt, self->executor, std::cref(self->shim),
-                                    std::cref(spec), self->options, std::move(limits));
+    auto made =
+        co_await io::run_on(launches, launch_attempt, self->executor, std::cref(self->shim),
+                            std::cref(spec), self->options, std::move(limits), std::move(unwanted));
     if (!made) co_return made.error();
     self->last_wait.set(std::nullopt);  // there is somebody again who asks for orphans
     // Later and not at once: it is called from inside the attempt.

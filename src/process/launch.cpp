@@ -148,11 +148,17 @@ result<launched> launch_shim(const std::filesystem::path& program, const spawn_s
   return shim;
 }
 
+error nobody_wants_it() {
+  return fail(errc::stopped, "nobody waits for the agent any more");
+}
+
 }  // namespace
 
 result<launched_attempt> launch_attempt(asio::any_io_executor executor,
                                         const std::filesystem::path& shim, const spawn_spec& spec,
-                                        const host_options& options, limit_places::plan limits) {
+                                        const host_options& options, limit_places::plan limits,
+                                        std::shared_ptr<const std::atomic<bool>> unwanted) {
+  if (*unwanted) return nobody_wants_it();
   launched_attempt made;
   shim_ends theirs;
   if (auto files = make_attempt_files(spec.attempt_dir, made.ends, theirs); !files)
@@ -161,11 +167,16 @@ result<launched_attempt> launch_attempt(asio::any_io_executor executor,
   REMORA_CHECK(make_channels(executor, made.ends, theirs));
   make_socket(spec, made.ends);
   made.leaf = leaf_of(spec, options);
-  REMORA_TRY(launched child, launch_shim(shim, spec, made.leaf, limits.lines, made.ends, theirs));
+  auto child = *unwanted ? result<launched>(nobody_wants_it())
+                         : launch_shim(shim, spec, made.leaf, limits.lines, made.ends, theirs);
+  if (!child) {
+    if (made.ends.requests) ::unlink(spec.socket.c_str());
+    return child.error();
+  }
   made.groups = std::move(limits.groups);
   if (!made.leaf.empty()) made.groups.push_back(made.leaf);
-  made.shim_pid = child.pid;
-  made.shim = watched_fd(std::move(executor), std::move(child.pidfd));
+  made.shim_pid = child->pid;
+  made.shim = watched_fd(std::move(executor), std::move(child->pidfd));
   return made;
 }
 

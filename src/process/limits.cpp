@@ -60,13 +60,18 @@ bool only_we_are_in(const fs::path& group) {
   return true;
 }
 
+constexpr int most_passes = 10;
+
 /// A group of v2 gives its children controllers only while nobody is in it itself.
 bool move_out_of(const fs::path& group) {
   const fs::path below = group / "remora";
   if (::mkdir(below.c_str(), 0755) != 0 && errno != EEXIST) return false;
-  for (const std::string& pid : words_in(group / "cgroup.procs"))
-    if (!put(below / "cgroup.procs", pid)) return false;
-  return true;
+  for (int pass = 0; pass < most_passes; ++pass) {  // some end, and some are born, meanwhile
+    const auto pids = words_in(group / "cgroup.procs");
+    if (pids.empty()) return true;
+    for (const std::string& pid : pids) put(below / "cgroup.procs", pid);
+  }
+  return false;
 }
 
 /// Never `+pids` alone while somebody is in it: its children could hold no processes then.

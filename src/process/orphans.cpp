@@ -16,7 +16,8 @@ namespace remora::process {
 namespace {
 
 struct shim_registry {
-  std::mutex birth;  // taken first, and held while a shim is started or orphans are looked for
+  std::timed_mutex
+      birth;  // taken first, and held while a shim is started or orphans are looked for
   std::mutex mutex;
   std::set<int> pids;
 };
@@ -32,6 +33,9 @@ bool is_shim(int pid) {
 }
 
 /// Passes of one call. What a chain that outruns them has left is watched: its death is the next.
+/// An exec takes a millisecond; one from a file system that does not answer never returns.
+constexpr std::chrono::milliseconds longest_birth{50};
+
 constexpr int most_passes = 100;
 
 }  // namespace
@@ -61,8 +65,9 @@ void orphanage::end_all() {
 }
 
 std::vector<int> orphanage::find_new() {
-  const std::lock_guard no_births(shims().birth);
-  const auto children = children_of(::getpid());
+  const std::unique_lock no_births(shims().birth, longest_birth);
+  const auto children =
+      no_births ? children_of(::getpid()) : result<std::vector<int>>(os_error(EBUSY, "a start"));
   blind_ = !children;
   if (blind_) return {};
   std::vector<int> found;

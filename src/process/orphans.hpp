@@ -29,7 +29,7 @@ class shim_birth {
   void register_shim(int pid) const;  ///< known to all hosts of this process from now on
 
  private:
-  std::unique_lock<std::mutex> lock_;
+  std::unique_lock<std::timed_mutex> lock_;
 };
 /// Before it is reaped: its pid may be another shim's at once.
 void forget_shim(int pid);
@@ -43,7 +43,7 @@ class orphanage {
   orphanage(boost::asio::any_io_executor executor, callbacks call);
 
   /// Kills the orphans that are there, and those that appear as they die, until none is left. Where
-  /// it is blind afterwards, call it again. Waits while a shim is being started.
+  /// it is blind afterwards, call it again: so it is, too, while a start does not come to its end.
   void end_all();
   /// Of those that do not die. Whoever asks next is told of them anew.
   void let_go() { dying_.clear(); }

@@ -16,6 +16,9 @@ using agent::plan_status;
 
 namespace {
 
+/// Of one item: no prompt shows more.
+constexpr std::size_t longest_item = 1024;
+
 constexpr std::string_view commands = "checkpoint, note, plan or left";
 
 /// Its own words, and those of agents' own lists.
@@ -52,7 +55,7 @@ result<agent::plan_item> read_item(const json::value& v, std::size_t number) {
   if (!o) return wrong(fmt::format("item {} of the plan is not an object", number));
   auto text = text_field(*o, "text", true);
   if (!text) return within(fmt::format("item {} of the plan", number), text.error());
-  agent::plan_item item{std::move(*text), plan_status::pending};
+  agent::plan_item item{std::string(head_bytes(*text, longest_item)), plan_status::pending};
   const json::value* status = o->if_contains("status");
   if (!status) return item;
   const std::string word = status->is_string() ? std::string(status->get_string()) : "";
@@ -92,7 +95,7 @@ std::optional<agent::plan_item> read_box(std::string_view line) {
   const auto box = std::ranges::find(boxes, rest[1], &decltype(boxes)::value_type::first);
   const std::string_view text = trim(rest.substr(3));
   if (box == boxes.end() || text.empty()) return std::nullopt;
-  return agent::plan_item{std::string(text), box->second};
+  return agent::plan_item{std::string(head_bytes(text, longest_item)), box->second};
 }
 
 result<agent::plan> read_plan_request(const json::object& o) {

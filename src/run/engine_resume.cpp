@@ -66,7 +66,6 @@ result<void> engine::impl::read_journal() {
   run_context& run = *context;
   REMORA_TRY(const journal_contents contents, run.store.read_journal());
   run.fold = fold_records(contents.records);
-  for (const auto& [agent, wall] : run.fold.walls) run.outer.learnt(agent, wall);
   REMORA_TRY(std::unique_ptr<journal_file> file, run.store.open_journal(contents.valid_bytes));
   start_log(std::move(file), run.fold.last + 1);
   return {};

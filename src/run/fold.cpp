@@ -188,9 +188,6 @@ void run_fold::apply(const record& r) {
       for (const json::value& one : set->get_array())
         if (one.is_string()) settings.emplace_back(one.get_string());
   }
-  if (r.type == "limit_learnt")
-    walls[json_text(r.payload, "agent")] =
-        std::chrono::milliseconds(json_integer<std::int64_t>(r.payload, "wall_ms"));
   if (r.type == "warning") warnings.push_back(json_text(r.payload, "text"));
   const auto handle = handlers().find(r.type);
   const auto task = tasks.find(json_text(r.payload, "task"));

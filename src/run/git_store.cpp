@@ -1,12 +1,14 @@
 #include "run/git_store.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
 #include <remora/core/posix.hpp>
+#include <remora/core/text.hpp>
 #include <remora/git/packs.hpp>
 #include <remora/io/run_on.hpp>
 #include <remora/run/leftovers.hpp>
@@ -44,6 +46,9 @@ result<void> write_attempt(fs::path dir, fs::path temporary, std::string state,
   REMORA_CHECK(write_file_durably(dir / "state.json", state));
   return write_file_durably(dir / "prompt.md", prompt);
 }
+
+/// It is read at once after a crash.
+constexpr std::uintmax_t longest_told = 16u << 20;
 
 /// Empty where there is none, or where it is damaged: the agent's files are worth more than its
 /// words. Errors: those that pass.
@@ -258,7 +263,13 @@ result<void> git_task_store::add_note(const std::string& text) {
 }
 
 result<void> git_task_store::add_told(const std::string& attempt, const std::string& line) {
-  return append_line(run_.layout.attempt(attempt) / "told", line);
+  const fs::path file = run_.layout.attempt(attempt) / "told";
+  std::error_code none;
+  if (const auto size = fs::file_size(file, none); !none && size > longest_told)
+    return fail(errc::environment,
+                fmt::format("{} is full: this attempt has set its plan often enough",
+                            to_utf8(file.string())));
+  return append_line(file, line);
 }
 
 // --- the run ---

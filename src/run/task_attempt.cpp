@@ -78,24 +78,26 @@ bool may_pass(const error& of_start) {
 asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   co_await await_saves();
   ends_at_.reset();
+  exited_at_.reset();
+  attempt_began_ = run_.time.now();
+  out_bytes_ = err_bytes_ = out_saved_ = err_saved_ = 0;
+  native_ = false;
   auto prompt = co_await make_prompt();
   if (!prompt) {
     attempt_ = attempt_no(number);  // the end that follows is this attempt's, not the last one's
     mind_.begin_attempt(number, *agent_, run_.time.wall());
-    post(supervise::spawn_failed{prompt.error().what});
+    post(supervise::spawn_failed{prompt.error().what, false, may_pass(prompt.error())});
     co_return;
   }
   prompt_ = std::move(*prompt);
   attempt_ = attempt_no(number);
-  attempt_began_ = run_.time.now();
-  out_bytes_ = err_bytes_ = out_saved_ = err_saved_ = 0;
   times_.clear();
   calls_.clear();
   looked_.reset();
   exit_.reset();
   finished_whole_ = troubled_ = retrying_ = out_of_memory_ = false;
   repetition_ = {};
-  notes_before_.reset();
+  note_asked_.reset();
   out_lines_ = process::line_framer();
   err_lines_ = process::line_framer();
 
@@ -116,7 +118,7 @@ asio::awaitable<void> task_runner::spawn(std::uint32_t number) {
   // The fold of `out` starts from this state if we die before the next checkpoint.
   auto ready = co_await store_->begin_attempt(attempt_name(number), mind_.to_json(), prompt_);
   if (!ready) {
-    post(supervise::spawn_failed{ready.error().what});
+    post(supervise::spawn_failed{ready.error().what, false, may_pass(ready.error())});
     co_return;
   }
   const sequence intent =
@@ -242,6 +244,7 @@ void task_runner::on_child(const child_told& told) {
   if (const auto* x = std::get_if<process::exited>(&e)) {
     // A plain exit ends the rest of the tree; the conclusion waits for the last bytes in the pipes.
     exit_ = x->status;
+    exited_at_ = run_.time.now();
     out_of_memory_ = x->out_of_memory;
     if (child_) child_->kill();
     drain_.set(run_.time.now() + longest_drain);
@@ -322,16 +325,20 @@ void task_runner::ask_for_note(std::chrono::milliseconds left) {
       adapter_->message_line(agent::note_request(left, run_.layout.notes(task_.id).string()));
   if (line.empty()) return;
   child_->write_stdin(line);
-  notes_before_ = store_->notes(notes_kept);
+  note_asked_ = asked_note{{}, false};
   run_.tell("note_asked", about({{"left_ms", left.count()}}));
 }
 
-/// A tool wrote its note, or its answer is one.
+/// A tool wrote its note, or its answer is one. It hears of our request with the next result of a
+/// tool: what is in the notes by then it wrote of its own accord.
 bool task_runner::has_handed_over(const agent::event& e) {
-  if (!notes_before_) return false;
+  if (!note_asked_) return false;
   if (const auto* end = std::get_if<agent::finished>(&e)) return agent::is_note(end->text);
-  return std::holds_alternative<agent::tool_result>(e) &&
-         store_->notes(notes_kept) != notes_before_;
+  if (!std::holds_alternative<agent::tool_result>(e)) return false;
+  std::string notes = store_->notes(notes_kept);
+  if (std::exchange(note_asked_->heard, true)) return notes != note_asked_->before;
+  note_asked_->before = std::move(notes);
+  return false;
 }
 
 /// The exit, once its output has been read (or could not be within bounds).
@@ -413,12 +420,12 @@ void task_runner::on_event(const agent::event& e) {
   }
   if (std::holds_alternative<agent::turn_ended>(e)) feed(supervise::turn_ended());
   if (has_handed_over(e)) {
-    notes_before_.reset();
+    note_asked_.reset();
     return feed(supervise::handed_over());
   }
   if (const auto* end = std::get_if<agent::finished>(&e)) {
     finished_whole_ = end->ok;
-    if (end->ok) notes_before_.reset();  // it hears of our request after it is done
+    if (end->ok) note_asked_.reset();  // it hears of our request after it is done
   }
   if (begins_work(e)) finished_whole_ = false;
 }

@@ -237,7 +237,7 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
   if (native_ && e.outcome.verdict != agent::verdict::completed)
     native_failed_ =
         out_bytes_ == 0 || e.outcome.text.find("No conversation found") != std::string::npos;
-  learn_limit(e.outcome, lasted);
+  learn_limit(e.outcome);
   mind_.end_attempt(e.outcome, ends_at_.value_or(run_.time.wall()));
   const agent::verdict v = e.outcome.verdict;
   if (v == agent::verdict::rate_limited || v == agent::verdict::auth_failed)
@@ -256,16 +256,18 @@ void task_runner::end_attempt(const supervise::end_attempt& e) {
   awaited_.clear();
 }
 
-/// `lasted` of an attempt that somebody else may have ended.
-void task_runner::learn_limit(const agent::outcome& o, std::chrono::milliseconds lasted) {
-  const auto wall = run_.outer.ended(agent_->name, o, lasted);
+/// From an attempt that somebody else may have ended.
+void task_runner::learn_limit(const agent::outcome& o) {
+  if (!exited_at_) return;
+  const auto wall = run_.outer.ended(agent_->name, o, attempt_began_, *exited_at_);
   if (!wall) return;
+  const auto age = std::chrono::floor<std::chrono::milliseconds>(*exited_at_ - attempt_began_);
   run_.tell("limit_learnt", about({{"agent", agent_->name}, {"wall_ms", wall->count()}}));
   warn(
       fmt::format("agent '{}' was ended twice by somebody else, {} after its start: from now on it "
                   "is saved and "
                   "ended after {}; 'limits.wall' of the plan can say so from the first attempt on",
-                  agent_->name, format_duration(lasted), format_duration(*wall)));
+                  agent_->name, format_duration(age), format_duration(*wall)));
 }
 
 std::string task_runner::branch() const {

@@ -75,7 +75,7 @@ class task_runner {
   void warn(std::string text);
   boost::json::object about(boost::json::object payload) const;
   void end_attempt(const supervise::end_attempt& e);
-  void learn_limit(const agent::outcome& o, std::chrono::milliseconds lasted);
+  void learn_limit(const agent::outcome& o);
   void quarantine();
   /// `slot`, of `start_`, keeps its files and gives up the branch.
   void give_up(std::string& slot);
@@ -211,7 +211,12 @@ class task_runner {
   bool troubled_ = false;        ///< by an error that its CLI does not go on from
   bool retrying_ = false;        ///< its CLI does, so it said last
   agent::repetition repetition_;
-  std::optional<std::string> notes_before_;  ///< it was asked for a note
+  struct asked_note {
+    std::string before;  ///< the notes, when it heard of it
+    bool heard;          ///< with the result of a tool
+  };
+  std::optional<asked_note> note_asked_;
+  std::optional<time_point> exited_at_;
   io::deadline start_limit_, drain_;
   agent::outcome last_outcome_;
   command_runner commands_;

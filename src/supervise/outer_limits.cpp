@@ -35,8 +35,12 @@ bool is_external(const agent::outcome& o) {
   return o.verdict == verdict::timed_out && o.detail == "external";
 }
 
+milliseconds tolerance(milliseconds age) {
+  return std::max(milliseconds(1s), age / 20);
+}
+
 bool about_the_same(milliseconds a, milliseconds b) {
-  return std::chrono::abs(a - b) <= std::max(milliseconds(1s), std::max(a, b) / 20);
+  return std::chrono::abs(a - b) <= tolerance(std::max(a, b));
 }
 
 }  // namespace
@@ -47,18 +51,18 @@ agent::outcome judge_exit(agent::outcome o, milliseconds age) {
 }
 
 std::optional<milliseconds> outer_limits::ended(const std::string& agent, const agent::outcome& o,
-                                                milliseconds age) {
-  if (age < youngest || !(is_external(o) || was_killed(o))) return std::nullopt;
+                                                time_point began, time_point at) {
+  const auto age = std::chrono::floor<milliseconds>(at - began);
   known& k = agents_[agent];
-  const auto before = std::exchange(k.last, age);
-  if (!before || !about_the_same(*before, age)) return std::nullopt;
-  const milliseconds wall = std::min(*before, age) * 9 / 10;
+  if (age < youngest || !(is_external(o) || was_killed(o))) {
+    if (k.last && age > k.last->age + tolerance(k.last->age)) k.last.reset();
+    return std::nullopt;
+  }
+  const auto before = std::exchange(k.last, end{at, age});
+  if (!before || began < before->at || !about_the_same(before->age, age)) return std::nullopt;
+  const milliseconds wall = std::min(before->age, age) * 9 / 10;
   if (k.wall && *k.wall <= wall) return std::nullopt;
   return k.wall = wall;
-}
-
-void outer_limits::learnt(const std::string& agent, milliseconds wall) {
-  agents_[agent].wall = wall;
 }
 
 std::optional<milliseconds> outer_limits::wall(const std::string& agent) const {

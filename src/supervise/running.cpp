@@ -35,6 +35,7 @@ void task_machine::run(std::optional<milliseconds> learnt, time_point now) {
   if (shorter) because("at most " + format_duration(wall) + ": somebody else ends it soon after");
   lives(now);
   heard_ = false;
+  soft_at_.reset();
   if (is_set(soft) && soft < wall) soft_at_ = wall_at_ - soft;
   cadence_.attempt_started(now);
   if (stop_) {

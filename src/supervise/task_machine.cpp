@@ -115,11 +115,12 @@ void task_machine::take(const output&, time_point now) {
   sign_of_life(now);
 }
 void task_machine::take(const worktree_changed&, time_point now) {
-  sign_of_life(now);
+  heard_ = true;
+  lives(std::max(now, last_sign_));  // a retry that it announced is still to come
 }
 // It may hang before its first word, and turn a spinner: that is still to come.
 void task_machine::take(const alive&, time_point now) {
-  lives(now);
+  lives(std::max(now, last_sign_));
 }
 
 void task_machine::take(const silent&, time_point now) {
@@ -132,6 +133,7 @@ void task_machine::take(const woke&, time_point now) {
   if (phase_ != running) return;
   because("the machine was suspended");
   forgive(duration::zero(), now);
+  running_deadline(now);
 }
 
 void task_machine::take(const retrying& f, time_point now) {

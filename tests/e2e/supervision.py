@@ -254,6 +254,9 @@ def say(**line):
 def block(**content):
     say(type="assistant", session_id="s", message={"id": "m", "content": [content]})
 
+def result(tool):
+    say(type="user", session_id="s", message={"content": [{"type": "tool_result", "tool_use_id": tool, "content": "ok"}]})
+
 def end(text):
     block(type="text", text=text)
     say(type="result", subtype="success", is_error=False, result=text, session_id="s", num_turns=1)
@@ -272,8 +275,13 @@ with open(f"{seen}/request", "w") as out:
 manner = open(f"{seen}/manner").read()
 if manner == "file":
     with open(os.environ["REMORA_NOTES"], "a") as notes:
+        print("of its own accord", file=notes)
+    result("t1")
+    time.sleep(1)  # a model's answer takes its time
+    block(type="tool_use", id="t2", name="Bash", input={"command": "make note"})
+    with open(os.environ["REMORA_NOTES"], "a") as notes:
         print("the lexer is done, the parser is not", file=notes)
-    say(type="user", session_id="s", message={"content": [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]})
+    result("t2")
     time.sleep(987654)
 end("Hand-off note\nthe lexer is done, the parser is not" if manner == "answer" else "all is done")
 """

@@ -103,6 +103,7 @@ BOOST_AUTO_TEST_CASE(a_start_that_is_cancelled_while_it_is_held_up_is_ended_and_
   held_up slow(w);
   cancellable start(w, slow.spec);
   run(w.loop, turns(10));
+  BOOST_REQUIRE(await_file(slow.spec.attempt_dir / "lock"));
   start.cancel();
   run(w.loop, turns(1000));
   BOOST_TEST(!start.ended());  // it has nothing yet that it could end
@@ -114,6 +115,22 @@ BOOST_AUTO_TEST_CASE(a_start_that_is_cancelled_while_it_is_held_up_is_ended_and_
   BOOST_TEST(!process::inspect_attempt(slow.spec.attempt_dir).value().alive);
   slow.reader.reset();
   BOOST_TEST(open_descriptors() == before);
+}
+
+BOOST_AUTO_TEST_CASE(a_start_that_is_cancelled_while_it_waits_for_another_one_makes_nothing) {
+  world w;
+  held_up slow(w);
+  cancellable first(w, slow.spec);
+  process::spawn_spec spec = w.spec({"wait"});
+  spec.attempt_dir += ".second";
+  cancellable second(w, spec);
+  run(w.loop, turns(10));
+  second.cancel();
+  slow.let_go();
+  run(w.loop, w.host->join());
+  BOOST_TEST(!first.cancelled());
+  BOOST_TEST(second.cancelled());
+  BOOST_TEST(!std::filesystem::exists(spec.attempt_dir));
 }
 
 BOOST_AUTO_TEST_CASE(a_start_can_be_cancelled_at_any_moment) {

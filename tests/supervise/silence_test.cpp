@@ -99,6 +99,16 @@ BOOST_AUTO_TEST_CASE(a_retry_that_is_announced_is_waited_for) {
   BOOST_TEST(d.tell(frozen{}) == "save timed out: idle");
 }
 
+BOOST_AUTO_TEST_CASE(what_a_checkpoint_finds_does_not_shorten_the_wait_for_a_retry) {
+  auto l = quiet();
+  l.idle = 20s;
+  auto d = running(l);
+  d.tell(retrying{40s});
+  d.tell(worktree_changed{}, 10s);
+  BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST((d.now == t0 + 60s));
+}
+
 BOOST_AUTO_TEST_CASE(no_retry_is_waited_for_beyond_wall) {
   auto l = quiet();
   l.idle = 20s;
@@ -117,6 +127,18 @@ BOOST_AUTO_TEST_CASE(T1_after_a_suspend_dead_connections_have_a_minute) {
   BOOST_TEST(d.last.decided.value().because == "the machine was suspended");
   BOOST_TEST(d.wait() == "freeze");
   BOOST_TEST((d.now == t0 + 89500ms));
+}
+
+BOOST_AUTO_TEST_CASE(T1_who_was_silent_for_long_before_a_suspend_has_a_minute_and_no_more) {
+  auto l = quiet();
+  l.wall = 1h;
+  l.idle = 5min;
+  auto d = running(l);
+  for (int i = 0; i < 3; ++i) BOOST_TEST(d.tell(deadline{}, 75s) == "");
+  BOOST_TEST(d.tell(woke{}, 15s) == "");
+  BOOST_TEST(d.wakes_in() > 0);
+  BOOST_TEST(d.wait() == "freeze");
+  BOOST_TEST((d.now == t0 + 5min));
 }
 
 BOOST_AUTO_TEST_CASE(T1_a_suspend_puts_no_other_deadline_off_and_shortens_none) {

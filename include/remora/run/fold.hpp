@@ -1,7 +1,6 @@
 // The fold of a journal: what recovery, the live table and `show` know of a run. Pure.
 #pragma once
 
-#include <chrono>
 #include <map>
 #include <optional>
 #include <remora/agent/event.hpp>
@@ -79,7 +78,6 @@ struct run_fold {
   std::vector<std::string> order;     ///< of the plan
   std::vector<std::string> settings;  ///< of every `resume --set`
   std::vector<std::string> warnings;
-  std::map<std::string, std::chrono::milliseconds> walls;  ///< learnt, of its agents
   sequence last = 0;
 
   /// Tasks that have neither begun nor ended: each is to get a worktree.

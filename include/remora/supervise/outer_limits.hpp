@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <remora/agent/verdict.hpp>
+#include <remora/core/clock.hpp>
 #include <string>
 
 namespace remora::supervise {
@@ -19,21 +20,27 @@ using std::chrono::milliseconds;
 /// end within ten seconds: that is a crash.
 agent::outcome judge_exit(agent::outcome o, milliseconds age);
 
-/// Of the agents of one run, by their names in the plan.
+/// Of the agents of one run, by their names in the plan. Forgotten with the run's orchestrator:
+/// whoever resumes it may have removed the limit.
 class outer_limits {
  public:
-  /// An attempt has ended. Where it was ended from outside, by KILL or otherwise, and the one
-  /// before of this agent was at about the same age (5 %, or a second): the wall that keeps its
-  /// successors below it, nine tenths of the shorter age. Nothing where that is not new.
+  /// An attempt that began and ended (not: was saved) at these times. Where it was ended from
+  /// outside, by KILL or otherwise, and so was the one before of this agent, at about the same age
+  /// (5 %, or a second) and before this one began: the wall that keeps its successors below it,
+  /// nine tenths of the shorter age. Nothing where that is not new. Attempts that are ended side by
+  /// side tell of no limit; one that lived longer tells that there is none.
   std::optional<milliseconds> ended(const std::string& agent, const agent::outcome& o,
-                                    milliseconds age);
-  /// What was learnt in an earlier life of the run.
-  void learnt(const std::string& agent, milliseconds wall);
+                                    time_point began, time_point at);
   std::optional<milliseconds> wall(const std::string& agent) const;
 
  private:
+  struct end {
+    time_point at;
+    milliseconds age;
+  };
   struct known {
-    std::optional<milliseconds> last, wall;
+    std::optional<end> last;
+    std::optional<milliseconds> wall;
   };
   std::map<std::string, known> agents_;
 };
