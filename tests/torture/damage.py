@@ -33,6 +33,7 @@ from pathlib import Path
 import processes
 from objects import Damaged, Objects, git, refs
 from orchestrator import Failure, Ledger, World, grown
+from scene import copy_all
 
 TASKS = ("steady", "packer")
 CHECKPOINTS = 5
@@ -92,7 +93,7 @@ class Scene:
             raise Failure(f"the run without damage: {life.saved} {life.said()}")
         self.world.release()
         self.records = {t: list(self.ledger.saved[t]) for t in TASKS}
-        shutil.copytree(self.place, self.template, symlinks=True)
+        copy_all(self.place, self.template)
         self.journal = next((self.world.repo / ".git/remora/runs").glob("*/journal.jsonl")).relative_to(self.place)
         self.git = self.world.repo / ".git"
         self.base = git(self.world.repo, "rev-parse", "HEAD", env=self.world.env).strip()
@@ -102,7 +103,7 @@ class Scene:
     def fresh(self):
         processes.end_tree()
         shutil.rmtree(self.place)
-        shutil.copytree(self.template, self.place, symlinks=True)
+        copy_all(self.template, self.place)
 
     def objects_of_newest(self, task):
         """What its newest checkpoint has and the one before had not."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import check
 import scenarios
-from scene import Hang, Scene, workplace
+from scene import Hang, Scene, copy_all, workplace
 
 worker = None  # of this process
 
@@ -49,7 +49,7 @@ class Worker:
             return ""
         self.kept += 1
         kept = Path(self.keep) / f"{self.top.name}-{self.kept}"
-        shutil.copytree(scene.dir, kept, symlinks=True)
+        copy_all(scene.dir, kept)
         return str(kept)
 
 

@@ -60,6 +60,11 @@ tasks:
 ONE_TASK = "  - {id: a, prompt: Do a.}"
 
 
+def copy_all(there, here):
+    """As it is, the sockets of killed attempts too, which shutil.copytree refuses."""
+    subprocess.run(["cp", "-a", str(there), str(here)], check=True)
+
+
 class Hang(Exception):
     """A program did not end within its time."""
 
@@ -129,11 +134,11 @@ class Scene:
         (self.seen / f"order.{task}").write_text(what)
 
     def keep(self, name):
-        shutil.copytree(self.dir, self.top / name, symlinks=True)
+        copy_all(self.dir, self.top / name)
 
     def put_back(self, name):
         shutil.rmtree(self.dir, ignore_errors=True)
-        subprocess.run(["cp", "-a", str(self.top / name), str(self.dir)], check=True)
+        copy_all(self.top / name, self.dir)
         self.done = []
 
     # --- working in it ---

@@ -30,6 +30,7 @@ from pathlib import Path
 import processes
 from objects import Damaged, fsck
 from orchestrator import Failure, Ledger, World
+from scene import copy_all
 
 TASKS = ("steady", "hasty", "packer", "other")
 MOST_PROCESSES = 120
@@ -63,7 +64,7 @@ class Soak:
                 print(self.details[-1], file=sys.stderr, flush=True)
                 processes.end_tree()
                 if self.o.keep:
-                    shutil.copytree(self.below, f"{self.o.keep}-{self.counts['failures']}", symlinks=True)
+                    copy_all(self.below, f"{self.o.keep}-{self.counts['failures']}")
                 if self.counts["failures"] >= 5:
                     return
                 self.start_over()
